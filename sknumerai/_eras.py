@@ -1,0 +1,329 @@
+"""The one place that knows what an era is: groups of rows, their order, the loop over them."""
+
+import numbers
+import re
+import warnings
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+from sklearn.utils.parallel import Parallel, delayed
+from tqdm.auto import tqdm
+
+from sknumerai._typing import Array, ArrayLike
+from sknumerai.exceptions import MissingErasError, SingleEraWarning
+
+LIVE_LABELS = ("erax", "x", "live")
+MAX_ROWS_WITHOUT_ERAS = 10_000
+
+Rows = slice | Array
+
+
+class HasRows(Protocol):
+    """Anything that hands out the rows of one era as an array (see ``Table``)."""
+
+    def rows(self, rows: Rows) -> Array: ...
+
+
+@dataclass(frozen=True)
+class EraGroups:
+    """The rows of every era.
+
+    Attributes
+    ----------
+    labels : list of length n_eras
+        Era labels, in order of first appearance; ``[None]`` where no eras were given.
+    rows : list of length n_eras
+        Row selector of each era: a slice where its rows are contiguous, else an ascending
+        index array.
+    n_samples : int
+        Number of rows of the table.
+    categories : list or None
+        The categories in their order, where the labels are an ordered categorical.
+    """
+
+    labels: list[Hashable]
+    rows: list[Rows]
+    n_samples: int
+    categories: list[Hashable] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def label_of_row(self, row: int) -> Hashable:
+        """Label of the era that holds a row."""
+        for label, rows in zip(self.labels, self.rows, strict=True):
+            inside = rows.start <= row < rows.stop if isinstance(rows, slice) else row in rows
+            if inside:
+                return label
+        raise IndexError(row)
+
+    def assemble(self, blocks: Iterable[Array]) -> Array:
+        """Put one block of rows per era back into the order of the table."""
+        blocks = list(blocks)
+        out = np.empty((self.n_samples, *blocks[0].shape[1:]), dtype=np.result_type(*blocks))
+        for rows, block in zip(self.rows, blocks, strict=True):
+            out[rows] = block
+        return out
+
+
+def name_era(label: Hashable) -> str:
+    """How messages name an era."""
+    return "the table" if label is None else f"era {label}"
+
+
+def group_eras(eras: ArrayLike | None, n_samples: int) -> EraGroups:
+    """Group the rows of a table by era.
+
+    Parameters
+    ----------
+    eras : array-like of shape (n_samples,), scalar or None
+        Hashable labels, rows in any order; one scalar puts all rows into one era, as does
+        None (with a warning above 10,000 rows).
+    n_samples : int
+        Number of rows of the table that the eras belong to.
+
+    Returns
+    -------
+    groups : EraGroups
+
+    Raises
+    ------
+    ValueError
+        If the labels are not one-dimensional, of another length, or partly missing.
+    """
+    if eras is None:
+        if n_samples > MAX_ROWS_WITHOUT_ERAS:
+            warnings.warn(
+                f"No eras were given: all {n_samples} rows are treated as one era. "
+                "Pass eras=... if the table holds several.",
+                SingleEraWarning,
+                stacklevel=4,
+            )
+        return EraGroups([None], [slice(0, n_samples)], n_samples)
+    if _is_scalar(eras):
+        return EraGroups([eras], [slice(0, n_samples)], n_samples)
+    labels, categories = _as_labels(eras)
+    if len(labels) != n_samples:
+        raise ValueError(
+            f"eras has {len(labels)} labels for {n_samples} rows; pass one label per row "
+            "(or one scalar for a single era)."
+        )
+    codes, unique = pd.factorize(labels)
+    missing = np.flatnonzero(codes < 0)
+    if len(missing):
+        raise ValueError(
+            f"{len(missing)} of {n_samples} eras are missing, first at row {missing[0]}; "
+            "label every row."
+        )
+    order = np.argsort(codes, kind="stable")
+    stops = np.cumsum(np.bincount(codes, minlength=len(unique)))
+    rows = [_as_slice(part) for part in np.split(order, stops[:-1])]
+    return EraGroups(list(unique), rows, n_samples, categories)
+
+
+def _is_scalar(eras: Any) -> bool:
+    return isinstance(eras, str | bytes | numbers.Number | date | np.generic) or (
+        isinstance(eras, np.ndarray) and eras.ndim == 0
+    )
+
+
+def _as_labels(eras: Any) -> tuple[Any, list[Hashable] | None]:
+    """One-dimensional labels that pandas can factorize, and ordered categories if any."""
+    series = nw.from_native(eras, series_only=True, pass_through=True)
+    if isinstance(series, nw.Series) and not isinstance(eras, pd.Series):
+        eras = series.to_numpy()
+    if isinstance(eras, pd.Series | pd.Index):
+        if isinstance(eras.dtype, pd.CategoricalDtype) and eras.dtype.ordered:
+            return eras, list(eras.dtype.categories)
+        return eras, None
+    if isinstance(eras, pd.Categorical):
+        return _as_labels(pd.Series(eras))
+    if isinstance(eras, Sequence) and any(isinstance(label, tuple) for label in eras):
+        labels = np.empty(len(eras), dtype=object)
+        labels[:] = eras
+        return labels, None
+    labels = np.asarray(eras)
+    if labels.ndim != 1:
+        raise ValueError(
+            f"eras must be one-dimensional with one label per row; found shape {labels.shape}."
+        )
+    if labels.dtype.kind in "US" and not isinstance(eras, np.ndarray):
+        # numpy turns a list of mixed labels into strings; keep what the caller wrote
+        labels = np.array(eras, dtype=object)
+    return labels, None
+
+
+def _as_slice(rows: Array) -> Rows:
+    """The same rows as a slice where they are contiguous."""
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first + 1 == len(rows) else rows
+
+
+def require_eras(eras: ArrayLike | None, *, given_at_fit: bool, caller: str) -> None:
+    """Insist on eras where they were given at fit.
+
+    Parameters
+    ----------
+    eras : array-like, scalar or None
+    given_at_fit : bool
+    caller : str
+        Class and method, such as "ExposureClipper.transform".
+
+    Raises
+    ------
+    MissingErasError
+        If eras were given at fit and are not given now.
+    """
+    if eras is None and given_at_fit:
+        raise MissingErasError(
+            f"{caller} was called without eras although eras were given at fit. Pass them: "
+            f"{caller.rpartition('.')[2]}(X, eras=eras); inside a Pipeline or a search, call "
+            "sklearn.set_config(enable_metadata_routing=True) first and pass eras=eras to the "
+            "outermost call."
+        )
+
+
+def era_order(groups: EraGroups) -> Array:
+    """Positions of ``groups.labels`` in chronological order.
+
+    Numbers, datetimes and ISO dates are ordered naturally; numeric strings, with or without
+    the prefix "era", numerically; ordered categoricals by category; "eraX", "X" and "live"
+    come last.
+
+    Returns
+    -------
+    order : ndarray of shape (n_eras,)
+
+    Raises
+    ------
+    ValueError
+        If the labels have no such order.
+    """
+    if groups.categories is not None:
+        position = {label: i for i, label in enumerate(groups.categories)}
+        return np.argsort([position[label] for label in groups.labels], kind="stable")
+    keys = [_era_key(label) for label in groups.labels]
+    kinds = {kind for kind, _ in keys if kind != "live"}
+    if len(kinds) > 1 or "unknown" in kinds:
+        example = next(
+            (label for label, key in zip(groups.labels, keys, strict=True) if key[0] == "unknown"),
+            groups.labels[:3],
+        )
+        raise ValueError(
+            f"Eras such as {example!r} have no known order; use numbers, dates (ISO strings or "
+            "datetimes), numeric strings such as '0123' or 'era123', or an ordered categorical."
+        )
+    return np.array(
+        sorted(range(len(keys)), key=lambda i: (keys[i][0] == "live", keys[i][1])), dtype=np.intp
+    )
+
+
+def _era_key(label: Hashable) -> tuple[str, Any]:
+    """Kind of a label and what it is sorted by among its kind."""
+    if isinstance(label, np.generic):
+        label = pd.Timestamp(str(label)) if label.dtype.kind == "M" else label.item()
+    if isinstance(label, numbers.Real):
+        return "number", float(label)
+    if isinstance(label, date):  # a datetime or Timestamp, too
+        return "date", pd.Timestamp(label)
+    if isinstance(label, str):
+        text = label.strip().lower()
+        if text in LIVE_LABELS:
+            return "live", 0
+        if re.fullmatch(r"(era[ _-]?)?\d+(\.\d+)?", text):
+            return "number", float(re.sub(r"^era[ _-]?", "", text))
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}([t ].*)?", text):
+            return "date", pd.Timestamp(text)
+    return ("live", 0) if label is None else ("unknown", 0)
+
+
+@contextmanager
+def naming_era(label: Hashable) -> Iterator[None]:
+    """Put the era's name before the message of a ValueError raised inside."""
+    try:
+        yield
+    except ValueError as error:
+        if label is not None and error.args and isinstance(error.args[0], str):
+            error.args = (f"In era {label}: {error.args[0]}", *error.args[1:])
+        raise
+
+
+def _call(kernel: Callable[..., Any], label: Hashable, blocks: tuple[Array, ...]) -> Any:
+    with naming_era(label):
+        return kernel(*blocks)
+
+
+def run_eras(
+    kernel: Callable[..., Any],
+    tasks: Iterable[tuple[Hashable, tuple[Array, ...]]],
+    *,
+    total: int | None = None,
+    n_jobs: int | None = None,
+    verbose: bool | int = False,
+) -> Iterator[Any]:
+    """Call a kernel on every era of a stream, in parallel, with a progress bar.
+
+    The stream is read as fast as results are made, so that memory stays bounded by a few eras
+    for each job.
+
+    Parameters
+    ----------
+    kernel : callable
+        Pure function of one era's arrays; must be picklable for ``n_jobs`` > 1.
+    tasks : iterable of (label, arrays)
+        An era's label (for messages) and the arguments of the kernel.
+    total : int, optional
+        Number of eras, for the progress bar.
+    n_jobs : int, optional
+        Number of jobs, as in joblib.
+    verbose : bool
+        Whether to show a progress bar.
+
+    Yields
+    ------
+    result
+        What the kernel returned, in the order of the tasks.
+    """
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+    results = parallel(delayed(_call)(kernel, label, blocks) for label, blocks in tasks)
+    yield from tqdm(results, total=total, unit="era", disable=not verbose)
+
+
+def map_eras(
+    kernel: Callable[..., Any],
+    groups: EraGroups,
+    *tables: HasRows,
+    n_jobs: int | None = None,
+    verbose: bool | int = False,
+) -> list[Any]:
+    """Call a kernel on the rows of every era.
+
+    Parameters
+    ----------
+    kernel : callable
+        ``kernel(*blocks)`` with one block of rows per table.
+    groups : EraGroups
+    *tables : Table
+        Tables of ``groups.n_samples`` rows.
+    n_jobs, verbose
+        See `run_eras`.
+
+    Returns
+    -------
+    results : list of length n_eras
+        In the order of ``groups.labels``; ``groups.assemble`` puts rows back in order.
+    """
+
+    def tasks() -> Iterator[tuple[Hashable, tuple[Array, ...]]]:
+        for label, rows in zip(groups.labels, groups.rows, strict=True):
+            with naming_era(label):
+                blocks = tuple(table.rows(rows) for table in tables)
+            yield label, blocks
+
+    return list(run_eras(kernel, tasks(), total=len(groups), n_jobs=n_jobs, verbose=verbose))

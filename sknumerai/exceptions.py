@@ -1,0 +1,47 @@
+"""Errors and warnings of sknumerai."""
+
+__all__ = [
+    "ConstantPredictionWarning",
+    "InfeasibleExposureError",
+    "InfeasibleExposureWarning",
+    "MissingErasError",
+    "SingleEraWarning",
+    "SolverError",
+]
+
+
+class MissingErasError(ValueError):
+    """Eras are needed and were not given; the message shows the line to write."""
+
+
+class InfeasibleExposureError(ValueError):
+    """No prediction meets the exposure limits in some era.
+
+    Attributes
+    ----------
+    multiple : float
+        Smallest multiple of the limits that can be met; infinite if none can.
+    """
+
+    def __init__(self, message: str, multiple: float = float("inf")):
+        super().__init__(message, multiple)
+        self.multiple = multiple
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class SolverError(RuntimeError):
+    """A solver could not verify its solution and therefore returns none."""
+
+
+class InfeasibleExposureWarning(UserWarning):
+    """Exposure limits were widened in some eras because they could not be met."""
+
+
+class ConstantPredictionWarning(UserWarning):
+    """A prediction is constant in some eras, where the result is therefore NaN."""
+
+
+class SingleEraWarning(UserWarning):
+    """A large table without eras is treated as one era."""

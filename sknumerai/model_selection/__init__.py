@@ -1,0 +1,3 @@
+"""Splitters over eras that respect overlapping targets."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Neural networks trained on the tournament's own metrics."""
+
+__all__: list[str] = []

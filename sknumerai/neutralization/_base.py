@@ -1,0 +1,238 @@
+"""What the neutralization transformers and functions share: input, eras, warnings, output."""
+
+import warnings
+from collections.abc import Hashable, Sequence
+from typing import Any, Self
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+
+from sknumerai._eras import EraGroups, group_eras, require_eras
+from sknumerai._frames import Table, check_same_rows, read_predictions, select_features
+from sknumerai._typing import Array, ArrayLike, FeatureColumns
+from sknumerai.exceptions import ConstantPredictionWarning
+
+
+def split_input(X: Any, features: Any, feature_columns: FeatureColumns) -> tuple[Table, Table]:
+    """Tables of the predictions and of the features, from one or two tables of a caller.
+
+    Raises
+    ------
+    ValueError
+        If the two do not fit together, a column is not numeric, or none is left as prediction.
+    """
+    table = Table(X, "X")
+    if features is None:
+        selected = select_features(table, feature_columns, all_by_default=False)
+        chosen = set(selected)
+        rest = [j for j in range(table.n_all_columns) if j not in chosen]
+        if not rest:
+            raise ValueError(
+                f"All {table.n_all_columns} columns of X are features and none is a prediction; "
+                "add the predictions to X, or pass the features as features=..."
+            )
+        return table.subset(rest, "X"), table.subset(selected, "features")
+    exposures = Table(features, "features")
+    check_same_rows(table, exposures)
+    selected = select_features(exposures, feature_columns, all_by_default=True)
+    return table.subset(table.columns), exposures.subset(selected)
+
+
+def warn_of_eras(problem: str, labels: Sequence[Hashable], category: type[Warning]) -> None:
+    """One warning that names the eras, the first few of many."""
+    if not labels:
+        return
+    where = "the table"
+    if labels[0] is not None:
+        some = ", ".join(map(str, labels[:5])) + ", ..." * (len(labels) > 5)
+        where = f"{len(labels)} era{'s' * (len(labels) > 1)} ({some})"
+    warnings.warn(f"In {where} {problem}", category, stacklevel=5)
+
+
+def warn_if_nan(blocks: Sequence[Array], groups: EraGroups) -> None:
+    """Warn of eras where a prediction became NaN."""
+    labels = [
+        label
+        for label, block in zip(groups.labels, blocks, strict=True)
+        if np.isnan(block[0]).any()
+    ]
+    warn_of_eras(
+        "a prediction is constant (before or after), so that the result is NaN there.",
+        labels,
+        ConstantPredictionWarning,
+    )
+
+
+class EraTransformerMixin:
+    """Routes ``eras`` and ``features`` to fit and transform without any request call.
+
+    Goes left of `TransformerMixin`, whose ``fit_transform`` drops metadata.
+    """
+
+    __metadata_request__fit = {"eras": True, "features": True}
+    __metadata_request__transform = {"eras": True, "features": True}
+
+    def fit_transform(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        features: ArrayLike | None = None,
+        eras: ArrayLike | None = None,
+    ) -> Any:
+        """Fit to the predictions, then transform them.
+
+        Parameters
+        ----------
+        X, y, features, eras
+            See `fit` and `transform`.
+
+        Returns
+        -------
+        transformed : ndarray or DataFrame of shape (n_samples, n_predictions)
+        """
+        fitted = self.fit(X, y, features=features, eras=eras)  # type: ignore[attr-defined]
+        return fitted.transform(X, features=features, eras=eras)
+
+
+class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator):
+    """Base of transformers that change predictions by the features of their era."""
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        features: ArrayLike | None = None,
+        eras: ArrayLike | None = None,
+    ) -> Self:
+        """Record prediction and feature names, and whether there are eras; learn no values.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_predictions)
+            Predictions; or a table of predictions and features, of which ``feature_columns``
+            selects the features.
+        y : ignored
+        features : array-like or DataFrame of shape (n_samples, n_features), optional
+            Features of the same rows, in their own dtype (int8 is fastest).
+        eras : array-like of shape (n_samples,) or scalar, optional
+            Era of every row, or of all rows. Given here, they are required at `transform`.
+
+        Returns
+        -------
+        self : object
+        """
+        self._validate_params()
+        predictions, exposures = self._read(X, features, reset=True)
+        groups = group_eras(eras, predictions.n_rows)
+        read_predictions(predictions, groups)
+        self._check_features(exposures)
+        self.eras_given_ = eras is not None
+        self.prediction_columns_ = predictions.columns
+        self.feature_names_ = exposures.names
+        self.n_exposures_ = exposures.n_columns
+        return self
+
+    def transform(
+        self,
+        X: ArrayLike,
+        *,
+        features: ArrayLike | None = None,
+        eras: ArrayLike | None = None,
+    ) -> Any:
+        """Transform the predictions, era by era.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_predictions)
+            As at `fit`.
+        features : array-like or DataFrame of shape (n_samples, n_features), optional
+            As at `fit`.
+        eras : array-like of shape (n_samples,) or scalar, optional
+            Era of every row, or of all rows. Required if given at `fit`.
+
+        Returns
+        -------
+        transformed : ndarray or DataFrame of shape (n_samples, n_predictions)
+            In the order of the rows; float32 if all predictions are, else float64. NaN in eras
+            where a prediction is constant.
+
+        Raises
+        ------
+        MissingErasError
+            If eras were given at `fit` and are not now.
+        ValueError
+            If predictions, features and eras do not fit together, or are not finite.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        predictions, exposures = self._read(X, features, reset=False)
+        self._check_same_features(exposures)
+        caller = f"{type(self).__name__}.transform"
+        require_eras(eras, given_at_fit=self.eras_given_, caller=caller)
+        groups = group_eras(eras, predictions.n_rows)
+        return self._transform_table(predictions, exposures, groups)
+
+    def _transform_table(self, predictions: Table, features: Table, groups: EraGroups) -> Array:
+        raise NotImplementedError
+
+    def _check_features(self, features: Table) -> None:
+        """Check parameters that speak of features."""
+
+    def _check_same_features(self, features: Table) -> None:
+        if features.n_columns == self.n_exposures_ and (
+            features.names is None
+            or self.feature_names_ is None
+            or features.names == self.feature_names_
+        ):
+            return
+        difference = ""
+        if features.names is not None and self.feature_names_ is not None:
+            lost = [name for name in self.feature_names_ if name not in set(features.names)]
+            new = [name for name in features.names if name not in set(self.feature_names_)]
+            difference = (
+                f" (missing: {lost[:3]}, new: {new[:3]})" if lost or new else " (in another order)"
+            )
+        raise ValueError(
+            f"{type(self).__name__} was fitted with {self.n_exposures_} features and got other "
+            f"ones, {features.n_columns} in number{difference}; pass the features of fit."
+        )
+
+    def _read(
+        self, X: ArrayLike, features: ArrayLike | None, *, reset: bool
+    ) -> tuple[Table, Table]:
+        """Tables of the predictions and of the features."""
+        native = nw.from_native(X, eager_only=True, pass_through=True)
+        if isinstance(native, nw.DataFrame):
+            # names and number of columns are checked; the table itself is never converted whole
+            header = pd.DataFrame(columns=native.columns)
+            validate_data(self, header, reset=reset, skip_check_array=True)
+        else:
+            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+        return split_input(X, features, self.feature_columns)
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> Array:
+        """Names of the predictions.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names of the columns of X, where X had none at `fit`.
+
+        Returns
+        -------
+        names : ndarray of str
+        """
+        check_is_fitted(self)
+        names = np.asarray(_check_feature_names_in(self, input_features), dtype=object)
+        return names[self.prediction_columns_]
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

@@ -1,0 +1,200 @@
+"""The function clip_exposure()."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from numbers import Real
+from typing import Any, Literal
+
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from sknumerai._eras import EraGroups, group_eras, map_eras
+from sknumerai._frames import Table, like_input, read_predictions
+from sknumerai._typing import Array, ArrayLike, ExposureLimit, Frame, Normalize, Scale
+from sknumerai.exceptions import InfeasibleExposureWarning
+from sknumerai.neutralization._base import split_input, warn_if_nan, warn_of_eras
+from sknumerai.neutralization._clipping import ClipRecord, clipped_predictions
+from sknumerai.neutralization._limits import exposure_limits
+from sknumerai.neutralization._neutralize import NORMALIZE, SCALE
+
+Bounds = Literal["symmetric", "shrink"]
+OnInfeasible = Literal["raise", "warn"]
+
+CLIP_CONSTRAINTS: dict[str, list[object]] = {
+    "max_exposure": [Interval(Real, 0, None, closed="left"), "array-like", dict],
+    "bounds": [StrOptions({"symmetric", "shrink"})],
+    "feature_groups": [dict, None],
+    "normalize": NORMALIZE,
+    "scale": SCALE,
+    "tol": [Interval(Real, 0, None, closed="neither")],
+    "on_infeasible": [StrOptions({"raise", "warn"})],
+}
+
+
+def clip_table(
+    predictions: Table,
+    features: Table,
+    groups: EraGroups,
+    *,
+    max_exposure: ExposureLimit,
+    feature_groups: Mapping[str, Sequence[Any]] | None,
+    bounds: Bounds,
+    normalize: Normalize,
+    scale: Scale,
+    tol: float,
+    on_infeasible: OnInfeasible,
+    n_jobs: int | None,
+    verbose: bool | int = False,
+) -> tuple[Array, list[ClipRecord]]:
+    """Clip the exposures of all prediction columns of a table, era by era."""
+    values = read_predictions(predictions, groups)
+    kernel = partial(
+        clipped_predictions,
+        limits=exposure_limits(max_exposure, features.names, features.n_columns, feature_groups),
+        bounds=bounds,
+        normalize=normalize,
+        scale=scale,
+        tol=tol,
+        widen=on_infeasible == "warn",
+    )
+    results = map_eras(kernel, groups, Table(values, "X"), features, n_jobs=n_jobs, verbose=verbose)
+    blocks = [block for block, _ in results]
+    records = [
+        replace(record, era=label, prediction=name)
+        for label, (_, era_records) in zip(groups.labels, results, strict=True)
+        for name, record in zip(
+            predictions.names or range(predictions.n_columns), era_records, strict=True
+        )
+    ]
+    warn_if_nan(blocks, groups)
+    widened = {record.era: record.multiple for record in records if record.multiple > 1.0}
+    if widened:
+        warn_of_eras(
+            "the exposure limits cannot be met and were widened, at most to "
+            f"{max(widened.values()):.4g} times.",
+            list(widened),
+            InfeasibleExposureWarning,
+        )
+    return groups.assemble(blocks).astype(values.dtype, copy=False), records
+
+
+@validate_params(
+    {**CLIP_CONSTRAINTS, "return_info": ["boolean"]}, prefer_skip_nested_validation=True
+)
+def clip_exposure(
+    predictions: ArrayLike | Frame,
+    features: ArrayLike | Frame,
+    max_exposure: ExposureLimit = 0.1,
+    *,
+    bounds: Bounds = "symmetric",
+    feature_groups: Mapping[str, Sequence[Any]] | None = None,
+    eras: ArrayLike | None = None,
+    normalize: Normalize = None,
+    scale: Scale = None,
+    tol: float = 1e-9,
+    on_infeasible: OnInfeasible = "raise",
+    n_jobs: int | None = None,
+    return_info: bool = False,
+) -> Any:
+    """Clip the feature exposures of predictions, era by era, changing them least.
+
+    An exposure is the correlation of the predictions with a feature in one era. Of all signals
+    ``p - F w`` whose exposures are inside the limits, this returns the one that correlates most
+    with the predictions p: the solution of a square-root lasso [1]_, with a certificate of
+    optimality. The mean of the predictions is kept.
+
+    Parameters
+    ----------
+    predictions : array-like, Series or DataFrame of shape (n_samples,) or \
+(n_samples, n_predictions)
+        Finite numbers. float32 gives float32, everything else float64.
+    features : array-like or DataFrame of shape (n_samples, n_features)
+        Features of the same rows, in their own dtype; int8 is fastest. Two pandas indexes must
+        be equal, or share no label.
+    max_exposure : float, array-like of shape (n_features,) or dict, default=0.1
+        Largest absolute correlation with a feature: one limit, one per feature, or a dict of
+        limits by feature or group name. A dict leaves unnamed features unlimited; of several
+        limits the tightest wins. Limits of 0 neutralize.
+    bounds : {"symmetric", "shrink"}, default="symmetric"
+        "symmetric": every exposure within ±limit. "shrink": besides, no exposure may grow or
+        change its sign.
+    feature_groups : dict of str to sequence of names, optional
+        Groups that ``max_exposure`` may name.
+    eras : array-like of shape (n_samples,) or scalar, optional
+        Era of every row. None takes all rows as one era.
+    normalize : {None, "rank", "gaussian"}, default=None
+        Per era, before: ranks in (0, 1), or normal quantiles of them.
+    scale : {None, "minmax", "std"}, default=None
+        Per era, after: onto [0, 1], or to unit standard deviation. Exposures are correlations
+        and do not change.
+    tol : float, default=1e-9
+        Bound on the violation of a limit and on the duality gap.
+    on_infeasible : {"raise", "warn"}, default="raise"
+        Where limits leave nothing of a prediction (usually an era with few rows): raise, or
+        widen that era's limits to 1.01 times the tightest workable ones and warn.
+    n_jobs : int, optional
+        Eras computed in parallel, as in joblib.
+    return_info : bool, default=False
+        Whether to return records of what was done, too.
+
+    Returns
+    -------
+    clipped : ndarray, Series or DataFrame
+        In the container, order and (pandas) index of ``predictions``. NaN in eras where a
+        prediction is constant.
+    info : list of ClipRecord
+        One record for each era and prediction, with weights, exposures before and after,
+        violation, gap, passes and the number of active features. Only with ``return_info``;
+        ``pandas.DataFrame(map(vars, info))`` makes it a table.
+
+    Raises
+    ------
+    InfeasibleExposureError
+        If the limits leave nothing of a prediction in some era.
+    SolverError
+        If a solution misses ``tol``.
+    ValueError
+        If a value is not finite, or predictions, features and eras do not fit together.
+
+    See Also
+    --------
+    ExposureClipper : The same as a transformer.
+    neutralize : Removes the linear part altogether.
+
+    References
+    ----------
+    .. [1] A. Belloni, V. Chernozhukov and L. Wang, "Square-root lasso: pivotal recovery of sparse
+       signals via conic programming", Biometrika 98 (2011).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sknumerai.neutralization import clip_exposure
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.integers(0, 5, (1000, 3), dtype=np.int8)
+    >>> predictions = features @ [0.1, 0.0, -0.2] + rng.normal(size=1000)
+    >>> clipped, (record,) = clip_exposure(predictions, features, 0.1, return_info=True)
+    >>> record.exposures_before.round(2)
+    array([ 0.14, -0.02, -0.25])
+    >>> record.exposures_after.round(2)
+    array([ 0.1 , -0.02, -0.1 ])
+    >>> round(record.correlation, 3)
+    0.988
+    """
+    table, exposures = split_input(predictions, features, None)
+    groups = group_eras(eras, table.n_rows)
+    values, records = clip_table(
+        table,
+        exposures,
+        groups,
+        max_exposure=max_exposure,
+        feature_groups=feature_groups,
+        bounds=bounds,
+        normalize=normalize,
+        scale=scale,
+        tol=tol,
+        on_infeasible=on_infeasible,
+        n_jobs=n_jobs,
+    )
+    clipped = like_input(values, predictions)
+    return (clipped, records) if return_info else clipped

@@ -1,0 +1,160 @@
+"""Kernel: one era's features as a standardized matrix, exactly and without copying it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sknumerai._typing import Array
+
+BLOCK_SIZE = 2**18  # values converted at a time, so that a block stays in the cache
+EXACT_FLOAT32 = 2**24  # integers below are exact in float32
+CONSTANT_COLUMN = 1e-20  # share of a sum of squares left after centring that is rounding
+
+
+class StandardizedFeatures:
+    """One era's features as if centred and scaled to unit norm, without making that copy.
+
+    Write F for the (n, k) features, μ for their column means and ν for the norms of the centred
+    columns. This is X = (F - 1μᵀ) diag(1/ν): its products with vectors and its Gram matrix, the
+    correlation matrix of the features.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, k)
+        Integers (int8 for tournament data) or floats, finite.
+
+    Attributes
+    ----------
+    n, k : int
+    means, norms : ndarray of shape (k,), float64
+        The norm of a constant feature is set to 1.
+    constant : ndarray of shape (k,), bool
+        Constant features; their columns of X are zero.
+    exact : bool
+        Whether the features are integers whose Gram matrix is exact in single precision.
+
+    Notes
+    -----
+    Tournament features are small integers. Every partial sum of FᵀF is then an integer below
+    2²⁴, so that one single-precision product gives it exactly, at half the cost of a
+    double-precision one, and n·FᵀF - ssᵀ with s the column sums is an exact integer below 2⁵³.
+    Products with vectors have no such luck (single precision misses the eighth digit): they are
+    done in double precision, block by block, straight from the integers.
+    """
+
+    def __init__(self, features: Array):
+        self.features = features
+        self.n, self.k = features.shape
+        self.exact = features.dtype.kind in "biu" and (
+            self.n * max(int(features.max()), -int(features.min())) ** 2 < EXACT_FLOAT32
+        )
+        self._by_row = features.flags.c_contiguous or not features.flags.f_contiguous
+        sums, squares = self._moments()
+        self.means = sums / self.n
+        self.constant = squares <= CONSTANT_COLUMN * (squares + sums * self.means)
+        self.norms = np.sqrt(np.where(self.constant, 1.0, squares))
+
+    def _blocks(self) -> Iterator[tuple[slice, slice]]:
+        """Row blocks of a row-major table, column blocks of a column-major one."""
+        everything = slice(None)
+        length, width = (self.n, self.k) if self._by_row else (self.k, self.n)
+        step = max(1, BLOCK_SIZE // max(1, width))
+        for i in range(0, length, step):
+            part = slice(i, i + step)
+            yield (part, everything) if self._by_row else (everything, part)
+
+    def _moments(self) -> tuple[Array, Array]:
+        """Column sums, and sums of squares about the column means."""
+        squares = np.zeros(self.k)
+        if not self.exact:
+            sums = self.features.sum(axis=0, dtype=np.float64)
+            self.means = sums / self.n
+            for rows, columns in self._blocks():
+                block = self._block(rows, columns)
+                squares[columns] += np.einsum("ij,ij->j", block, block)
+            return sums, squares
+        sums = np.zeros(self.k)
+        ones = np.ones(self.n, dtype=np.float32)
+        for rows, columns in self._blocks():
+            block = self.features[rows, columns].astype(np.float32)
+            sums[columns] += ones[rows] @ block
+            block *= block
+            squares[columns] += ones[rows] @ block
+        return sums, (self.n * squares - sums**2) / self.n
+
+    def _block(self, rows: slice, columns: slice) -> Array:
+        """A block in float64; floats are centred, lest large means cost digits."""
+        block = self.features[rows, columns].astype(np.float64)
+        if not self.exact:
+            block -= self.means[columns]
+        return block
+
+    def rmatmul(self, vectors: Array) -> Array:
+        """XᵀV, shape (k, m), for V of shape (n, m) whose columns have mean zero."""
+        out = np.zeros((self.k, vectors.shape[1]))
+        for rows, columns in self._blocks():
+            out[columns] += self._block(rows, columns).T @ vectors[rows]
+        out /= self.norms[:, None]
+        out[self.constant] = 0.0
+        return out
+
+    def matmul(self, weights: Array, columns: Array | None = None) -> Array:
+        """XW, shape (n, m), for weights of all columns, or of ``columns`` alone."""
+        part = self if columns is None else self.take(columns)
+        scaled = np.where(part.constant[:, None], 0.0, weights / part.norms[:, None])
+        out = np.zeros((self.n, weights.shape[1]))
+        for rows, block_columns in part._blocks():
+            out[rows] += part._block(rows, block_columns) @ scaled[block_columns]
+        if self.exact:
+            out -= part.means @ scaled
+        return out
+
+    def take(self, columns: Array) -> "StandardizedFeatures":
+        """Some of the columns."""
+        part = object.__new__(StandardizedFeatures)
+        part.features = self.features[:, columns]
+        part.n, part.k = part.features.shape
+        part.exact, part._by_row = self.exact, part.features.flags.c_contiguous
+        part.means, part.norms = self.means[columns], self.norms[columns]
+        part.constant = self.constant[columns]
+        return part
+
+    def dense(self) -> Array:
+        """X itself, shape (n, k)."""
+        block = self.features - self.means
+        block /= self.norms
+        block[:, self.constant] = 0.0
+        return block
+
+    def gram(self) -> Array:
+        """XᵀX, the correlation matrix of the features: (k, k), float64, both triangles.
+
+        A constant feature has a one on the diagonal and zeros elsewhere.
+        """
+        if self.exact:
+            single = self.features.astype(np.float32)
+            gram = np.multiply(single.T @ single, self.n, dtype=np.float64)
+            sums = np.rint(self.means * self.n)
+            gram -= np.outer(sums, sums)  # exact integers up to here
+            gram /= self.n
+        else:
+            block = self._block(slice(None), slice(None))
+            gram = block.T @ block
+        return self._normalized(gram)
+
+    def approximate_gram(self) -> Array:
+        """The same in single precision, for preconditioning; features must be ``exact``."""
+        single = self.features.astype(np.float32)
+        gram = single.T @ single
+        root = (self.means * np.sqrt(self.n)).astype(np.float32)
+        gram -= np.outer(root, root)
+        return self._normalized(gram)
+
+    def _normalized(self, gram: Array) -> Array:
+        scale = (1.0 / self.norms).astype(gram.dtype)
+        gram *= scale
+        gram *= scale[:, None]
+        gram[self.constant] = 0.0
+        gram[:, self.constant] = 0.0
+        np.fill_diagonal(gram, 1.0)
+        return gram

@@ -1,0 +1,152 @@
+"""The function neutralize()."""
+
+from collections.abc import Sequence
+from functools import partial
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from sknumerai._eras import EraGroups, group_eras, map_eras
+from sknumerai._frames import Table, like_input, read_predictions
+from sknumerai._typing import Array, ArrayLike, Frame, Normalize, Scale
+from sknumerai.neutralization._base import split_input, warn_if_nan
+from sknumerai.neutralization._projection import neutral_predictions
+from sknumerai.neutralization._scaling import normalize_columns, scale_columns
+
+NORMALIZE = [StrOptions({"rank", "gaussian"}), None]
+SCALE = [StrOptions({"minmax", "std"}), None]
+PROPORTION = Interval(Real, 0, 1, closed="both")
+
+
+def neutralize_table(
+    predictions: Table,
+    features: Table,
+    groups: EraGroups,
+    *,
+    proportions: Sequence[float],
+    normalize: Normalize,
+    scale: Scale,
+    n_jobs: int | None,
+    verbose: bool | int = False,
+) -> Array:
+    """Neutralize all prediction columns of a table, era by era, at several proportions."""
+    values = read_predictions(predictions, groups)
+    kernel = partial(_neutralize_era, proportions=proportions, normalize=normalize, scale=scale)
+    blocks = map_eras(kernel, groups, Table(values, "X"), features, n_jobs=n_jobs, verbose=verbose)
+    warn_if_nan(blocks, groups)
+    return groups.assemble(blocks).astype(values.dtype, copy=False)
+
+
+def _neutralize_era(
+    predictions: Array,
+    features: Array,
+    *,
+    proportions: Sequence[float],
+    normalize: Normalize,
+    scale: Scale,
+) -> Array:
+    normalized = normalize_columns(predictions, normalize)
+    neutral = neutral_predictions(normalized, features, proportions)
+    constant = np.ptp(predictions, axis=0) == 0.0
+    neutral[:, np.repeat(constant, len(proportions))] = np.nan
+    return scale_columns(neutral, scale)
+
+
+@validate_params(
+    {
+        "proportion": [PROPORTION, "array-like"],
+        "normalize": NORMALIZE,
+        "scale": SCALE,
+    },
+    prefer_skip_nested_validation=True,
+)
+def neutralize(
+    predictions: ArrayLike | Frame,
+    features: ArrayLike | Frame,
+    *,
+    proportion: float | Sequence[float] = 1.0,
+    eras: ArrayLike | None = None,
+    normalize: Normalize = None,
+    scale: Scale = None,
+    n_jobs: int | None = None,
+) -> Any:
+    """Neutralize predictions against features, era by era.
+
+    In each era the predictions p become ``p - proportion · N (NᵀN)⁺ Nᵀ p`` with N = [F, 1]: what
+    the features F explain linearly is removed. The numbers are those of ``numerai-tools``.
+
+    Parameters
+    ----------
+    predictions : array-like, Series or DataFrame of shape (n_samples,) or \
+(n_samples, n_predictions)
+        Finite numbers. float32 gives float32, everything else float64.
+    features : array-like or DataFrame of shape (n_samples, n_features)
+        Features of the same rows, in their own dtype; int8 is fastest. Two pandas indexes must
+        be equal, or share no label.
+    proportion : float or sequence of float, default=1.0
+        Share of the linear part to remove, in [0, 1]. A sequence gives one column for every
+        prediction and proportion, named ``f"{column}_{proportion}"``, at the cost of one.
+    eras : array-like of shape (n_samples,) or scalar, optional
+        Era of every row. None takes all rows as one era.
+    normalize : {None, "rank", "gaussian"}, default=None
+        Per era, before: ranks in (0, 1), or normal quantiles of them.
+    scale : {None, "minmax", "std"}, default=None
+        Per era, after: onto [0, 1], or to unit standard deviation.
+    n_jobs : int, optional
+        Eras computed in parallel, as in joblib.
+
+    Returns
+    -------
+    neutral : ndarray, Series or DataFrame
+        In the container, order and (pandas) index of ``predictions``. NaN in eras where a
+        prediction is constant; zero where nothing is left of it.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite, or predictions, features and eras do not fit together.
+
+    See Also
+    --------
+    FeatureNeutralizer : The same as a transformer.
+    clip_exposure : Removes only as much as limits on the exposures demand.
+
+    References
+    ----------
+    .. [1] numerai-tools, ``numerai_tools.scoring.neutralize``,
+       https://github.com/numerai/numerai-tools
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sknumerai.neutralization import neutralize
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.integers(0, 5, (1000, 3), dtype=np.int8)
+    >>> predictions = features @ [0.1, 0.0, -0.2] + rng.normal(size=1000)
+    >>> neutral = neutralize(predictions, features)
+    >>> exposures = [np.corrcoef(neutral, feature)[0, 1] for feature in features.T]
+    >>> bool(np.abs(exposures).max() < 1e-12)
+    True
+    """
+    table, exposures = split_input(predictions, features, None)
+    groups = group_eras(eras, table.n_rows)
+    shares: list[Any] = [proportion] if isinstance(proportion, Real) else list(proportion)
+    proportions = [float(share) for share in shares]
+    if not proportions or not all(0.0 <= share <= 1.0 for share in proportions):
+        raise ValueError(f"proportion must hold numbers in [0, 1]; found {proportion!r}.")
+    values = neutralize_table(
+        table,
+        exposures,
+        groups,
+        proportions=proportions,
+        normalize=normalize,
+        scale=scale,
+        n_jobs=n_jobs,
+    )
+    names = None
+    if not isinstance(proportion, Real):
+        columns = table.names or range(table.n_columns)
+        names = [f"{column}_{share}" for column in columns for share in shares]
+    return like_input(values, predictions, names)

@@ -1,0 +1,319 @@
+"""The meta-estimator NeutralizedRegressor."""
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any, ClassVar, Self
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+from joblib import Memory
+from sklearn import get_config
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.metrics import r2_score
+from sklearn.utils import Bunch, Tags, get_tags
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    get_routing_for_object,
+    process_routing,
+)
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    check_memory,
+    validate_data,
+)
+
+from sknumerai._eras import require_eras
+from sknumerai._frames import Table, select_features
+from sknumerai._typing import Array, ArrayLike, FeatureColumns
+from sknumerai.exceptions import MissingErasError
+
+
+class NeutralizedRegressor(RegressorMixin, BaseEstimator):
+    """A regressor whose predictions are neutralized or clipped, era by era.
+
+    What `TransformedTargetRegressor` is to targets, this is to predictions: ``predict`` hands
+    the regressor's predictions, with the features and eras of their rows, to a transformer.
+
+    Parameters
+    ----------
+    regressor : estimator
+        Any regressor; a clone of it is fitted.
+    transformer : estimator
+        `FeatureNeutralizer` or `ExposureClipper`; a clone of it is fitted.
+    feature_columns : list, str, callable or slice, optional
+        The columns of the features (by default all) that the transformer sees: names, a regular
+        expression, a callable on the list of names, or positions or a slice for arrays. The
+        transformer's own ``feature_columns`` selects among these.
+    memory : str or joblib.Memory, optional
+        Cache of the fitted regressor, which spares a search over the transformer's parameters
+        fitting it anew.
+
+    Attributes
+    ----------
+    regressor_ : estimator
+        The fitted regressor.
+    transformer_ : estimator
+        The fitted transformer.
+    n_features_in_ : int
+        Columns of X at `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X had any.
+    eras_given_ : bool
+        Whether eras were given at `fit`, and therefore are required at `predict`.
+
+    See Also
+    --------
+    FeatureNeutralizer, ExposureClipper
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sknumerai.neutralization import ExposureClipper, NeutralizedRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.integers(0, 5, (1000, 3), dtype=np.int8)
+    >>> y = X @ [0.1, 0.0, -0.2] + rng.normal(size=1000)
+    >>> eras = np.repeat(["0001", "0002"], 500)
+    >>> model = NeutralizedRegressor(Ridge(), ExposureClipper(0.25)).fit(X, y, eras=eras)
+    >>> predictions = model.predict(X[500:], eras="0002")
+    >>> [round(float(np.corrcoef(predictions, x)[0, 1]), 3) for x in X[500:].T]
+    [0.25, -0.25, -0.25]
+    """
+
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"eras": True, "features": True}
+    __metadata_request__predict: ClassVar[dict[str, bool]] = {"eras": True, "features": True}
+    __metadata_request__score: ClassVar[dict[str, bool]] = {"eras": True, "features": True}
+
+    def __init__(
+        self,
+        regressor: Any,
+        transformer: Any,
+        *,
+        feature_columns: FeatureColumns = None,
+        memory: str | Memory | None = None,
+    ):
+        self.regressor = regressor
+        self.transformer = transformer
+        self.feature_columns = feature_columns
+        self.memory = memory
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        eras: ArrayLike | None = None,
+        features: ArrayLike | None = None,
+        **fit_params: Any,
+    ) -> Self:
+        """Fit the regressor to (X, y), and the transformer to y as a stand-in for predictions.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_columns)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        eras : array-like of shape (n_samples,) or scalar, optional
+            Era of every row. Given here, they are required at `predict`. The regressor gets
+            them, too, where it asks for them.
+        features : array-like or DataFrame of shape (n_samples, n_features), optional
+            Features to neutralize against; X by default.
+        **fit_params : dict
+            Passed to the regressor's ``fit``.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        MissingErasError
+            If the regressor can get eras only by metadata routing, and that is off.
+        """
+        X, y = self._validate(X, y)
+        features = self._select(X if features is None else features)
+        routed = self._route("fit", eras, features, fit_params)
+        fit_cached = check_memory(self.memory).cache(_fit)
+        self.regressor_ = fit_cached(clone(self.regressor), X, y, routed["regressor"]["fit"])
+        self.transformer_ = clone(self.transformer).fit(
+            y if y.ndim == 2 else y.reshape(-1, 1), **routed["transformer"]["fit"]
+        )
+        self.eras_given_ = eras is not None
+        return self
+
+    def predict(
+        self,
+        X: ArrayLike,
+        *,
+        eras: ArrayLike | None = None,
+        features: ArrayLike | None = None,
+        **predict_params: Any,
+    ) -> Array:
+        """Predict, then neutralize or clip the predictions.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_columns)
+        eras : array-like of shape (n_samples,) or scalar, optional
+            Era of every row; a scalar for live rows. Required if given at `fit`.
+        features : array-like or DataFrame of shape (n_samples, n_features), optional
+            Features to neutralize against; X by default.
+        **predict_params : dict
+            Passed to the regressor's ``predict``.
+
+        Returns
+        -------
+        predictions : ndarray of shape (n_samples,) or (n_samples, n_targets)
+
+        Raises
+        ------
+        MissingErasError
+            If eras were given at `fit` and are not now.
+        """
+        check_is_fitted(self)
+        X, _ = self._validate(X)
+        caller = f"{type(self).__name__}.predict"
+        require_eras(eras, given_at_fit=self.eras_given_, caller=caller)
+        features = self._select(X if features is None else features)
+        routed = self._route("predict", eras, features, predict_params)
+        predictions = self.regressor_.predict(X, **routed["regressor"]["predict"])
+        columns = np.asarray(predictions).reshape(len(predictions), -1)
+        changed = np.asarray(
+            self.transformer_.transform(columns, **routed["transformer"]["transform"])
+        )
+        return changed.reshape(np.shape(predictions))
+
+    def score(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        eras: ArrayLike | None = None,
+        features: ArrayLike | None = None,
+    ) -> float:
+        """R² of the predictions.
+
+        Parameters
+        ----------
+        X, eras, features
+            See `predict`.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        score : float
+        """
+        predictions = self.predict(X, eras=eras, features=features)
+        return float(r2_score(y, predictions, sample_weight=sample_weight))
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Metadata routing of this object.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            To itself, the regressor and the transformer.
+        """
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(
+                regressor=self.regressor,
+                method_mapping=MethodMapping()
+                .add(caller="fit", callee="fit")
+                .add(caller="predict", callee="predict")
+                .add(caller="score", callee="predict"),
+            )
+            .add(
+                transformer=self.transformer,
+                method_mapping=MethodMapping()
+                .add(caller="fit", callee="fit")
+                .add(caller="predict", callee="transform")
+                .add(caller="score", callee="transform"),
+            )
+        )
+
+    def _route(
+        self, method: str, eras: ArrayLike | None, features: ArrayLike, params: dict[str, Any]
+    ) -> Bunch:
+        """Arguments for the regressor and the transformer, with metadata routing on or off."""
+        given = {"features": features} | ({} if eras is None else {"eras": eras})
+        if get_config()["enable_metadata_routing"]:
+            return process_routing(self, method, **given, **params)
+        step = "fit" if method == "fit" else "transform"
+        regressor_params = dict(params)
+        if eras is not None and _takes_eras(self.regressor, method):
+            regressor_params["eras"] = eras
+        return Bunch(
+            regressor={method: regressor_params},
+            transformer={step: _accepted(getattr(self.transformer, step), given)},
+        )
+
+    def _select(self, features: Any) -> Any:
+        """The columns of the features that the transformer sees."""
+        if self.feature_columns is None:
+            return features
+        columns = select_features(
+            Table(features, "features"), self.feature_columns, all_by_default=True
+        )
+        native = nw.from_native(features, eager_only=True, pass_through=True)
+        if isinstance(native, nw.DataFrame):
+            return native[:, columns].to_native()
+        return np.asarray(features)[:, columns]
+
+    def _validate(self, X: Any, y: Any = "no_validation") -> tuple[Any, Any]:
+        """X, which stays as it is if a frame, and y, checked together at fit."""
+        reset = not isinstance(y, str)
+        frame = nw.from_native(X, eager_only=True, pass_through=True)
+        if not isinstance(frame, nw.DataFrame):
+            checks = {"dtype": "numeric", "ensure_all_finite": False}
+            if not reset:
+                return validate_data(self, X, reset=False, **checks), y
+            X_checked, y = validate_data(self, X, y, multi_output=True, y_numeric=True, **checks)
+            return X_checked, y
+        header = pd.DataFrame(columns=frame.columns)
+        validate_data(self, header, reset=reset, skip_check_array=True)
+        if reset:
+            y = check_array(y, input_name="y", ensure_2d=False, dtype="numeric")
+            check_consistent_length(X, y)
+        return X, y
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True  # neutral to X, by design
+        tags.target_tags.multi_output = get_tags(self.regressor).target_tags.multi_output
+        return tags
+
+
+def _fit(regressor: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
+    return regressor.fit(X, y, **params)
+
+
+def _accepted(method: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Those arguments that a method names."""
+    return {key: given[key] for key in given.keys() & signature(method).parameters.keys()}
+
+
+def _takes_eras(regressor: Any, method: str) -> bool:
+    """Whether a regressor takes eras without metadata routing.
+
+    Raises
+    ------
+    MissingErasError
+        If it takes them, but only by routing: without, it would take all rows as one era.
+    """
+    if _accepted(getattr(regressor, method), {"eras": None}):
+        return True
+    if hasattr(regressor, "get_metadata_routing") and get_routing_for_object(regressor).consumes(
+        method, ["eras"]
+    ):
+        raise MissingErasError(
+            f"{type(regressor).__name__} hands eras to its steps only by metadata routing, which "
+            "is off; call sklearn.set_config(enable_metadata_routing=True) first."
+        )
+    return False

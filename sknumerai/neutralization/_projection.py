@@ -1,0 +1,149 @@
+"""Kernel: neutralization of predictions against the features of one era."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.linalg import cho_solve
+from scipy.linalg.lapack import dpstrf, spotrf
+
+from sknumerai._typing import Array
+from sknumerai.neutralization._linalg import StandardizedFeatures
+
+OFFICIAL_RCOND = 1e-6  # of numerai-tools
+DEPENDENT_PIVOT = 1e-12  # squared pivots of the correlation matrix: below, a dependent column;
+SAFE_PIVOT = 1e-6  # above, an independent one; in between the official rule decides
+SAFE_SINGLE_PIVOT = 1e-3  # below, a single-precision factor is no reliable preconditioner
+SMALL = 512  # features up to which the pivoted factorization is cheap
+ACCURACY = 1e-12  # relative, of the residual
+MAX_REFINEMENTS = 10
+ZERO_RESIDUAL = 1e-10  # relative: less is rounding noise, not a signal
+
+Solve = Callable[[Array], Array]
+
+
+class FeatureProjection:
+    """Least-squares projection of predictions onto one era's features and a constant.
+
+    One factorization serves every prediction column. Where the features are nearly dependent,
+    or no fewer than the stocks, the residual is that of the official tool
+    (``lstsq(rcond=1e-6)``).
+
+    Parameters
+    ----------
+    features : StandardizedFeatures
+
+    Notes
+    -----
+    Normal equations on the exact correlation matrix R, solved by iterative refinement: with a
+    single-precision Cholesky factor of R where it is safe, else with a pivoted double-precision
+    one, whose leading columns span those that depend on them. A step d from the gradient g is a
+    change of the residual by sqrt(gᵀd), which is what convergence is judged by. Cost:
+    n k² + k³/3 flops once, then 4 n k per column and refinement.
+    """
+
+    def __init__(self, features: StandardizedFeatures):
+        self.features = features
+        self._solve: Solve | None = None
+        if features.n > features.k + 1:
+            self._solve = _single_precision_solve(features) or _pivoted_solve(features)
+
+    def split(self, predictions: Array) -> tuple[Array, Array]:
+        """The part of predictions that the features do not explain, and the weights of the rest.
+
+        Parameters
+        ----------
+        predictions : ndarray of shape (n, m), float64
+
+        Returns
+        -------
+        residual : ndarray of shape (n, m)
+            Zero where less than 1e-10 of the prediction is left.
+        weights : ndarray of shape (k, m)
+            Of the standardized features.
+        """
+        centred = predictions - predictions.mean(axis=0)
+        refined = self._refine(centred)
+        if refined is None and self._solve is not None:  # single precision did not suffice
+            self._solve = _pivoted_solve(self.features)
+            refined = self._refine(centred)
+        residual, weights = refined or _official_split(predictions, self.features)
+        size = np.linalg.norm(predictions, axis=0)
+        residual[:, np.linalg.norm(residual, axis=0) < ZERO_RESIDUAL * size] = 0.0
+        return residual, weights
+
+    def _refine(self, centred: Array) -> tuple[Array, Array] | None:
+        """Residual and weights by iterative refinement; None if it does not converge."""
+        if self._solve is None:
+            return None
+        residual, weights = centred, np.zeros((self.features.k, centred.shape[1]))
+        size = np.linalg.norm(centred, axis=0)
+        for _ in range(MAX_REFINEMENTS):
+            gradient = self.features.rmatmul(residual)
+            step = self._solve(gradient)
+            if (np.einsum("ij,ij->j", gradient, step) <= (ACCURACY * size) ** 2).all():
+                return residual.copy() if residual is centred else residual, weights
+            residual = residual - self.features.matmul(step)
+            weights += step
+        return None
+
+
+def _single_precision_solve(features: StandardizedFeatures) -> Solve | None:
+    """Approximate solutions of R w = g, or None where R is not safely positive definite."""
+    if not features.exact or features.k <= SMALL:
+        return None
+    factor, info = spotrf(features.approximate_gram().T, lower=1, clean=0, overwrite_a=1)
+    if info != 0 or np.diag(factor).min() ** 2 < SAFE_SINGLE_PIVOT:
+        return None
+
+    def solve(gradient: Array) -> Array:
+        size = np.maximum(np.linalg.norm(gradient, axis=0), np.finfo(np.float32).tiny)
+        right = (gradient / size).astype(np.float32)
+        return cho_solve((factor, True), right, check_finite=False) * size
+
+    return solve
+
+
+def _pivoted_solve(features: StandardizedFeatures) -> Solve | None:
+    """Solutions of R w = g on independent columns, or None where independence is in doubt."""
+    factor, pivots, rank, _ = dpstrf(features.gram().T, tol=DEPENDENT_PIVOT, lower=1, overwrite_a=1)
+    if rank and np.diag(factor)[:rank].min() ** 2 < SAFE_PIVOT:
+        return None
+    factor, independent = factor[:rank, :rank], pivots[:rank] - 1
+
+    def solve(gradient: Array) -> Array:
+        weights = np.zeros_like(gradient)
+        weights[independent] = cho_solve((factor, True), gradient[independent], check_finite=False)
+        return weights
+
+    return solve
+
+
+def _official_split(predictions: Array, features: StandardizedFeatures) -> tuple[Array, Array]:
+    """Residual and weights exactly as numerai-tools has them."""
+    design = np.column_stack([features.features.astype(np.float64), np.ones(features.n)])
+    weights = np.linalg.lstsq(design, predictions, rcond=OFFICIAL_RCOND)[0]
+    return predictions - design @ weights, weights[:-1] * features.norms[:, None]
+
+
+def neutral_predictions(predictions: Array, features: Array, proportions: Sequence[float]) -> Array:
+    """Neutralize the predictions of one era.
+
+    ``p - proportion · N (NᵀN)⁺ Nᵀ p`` with N = [F, 1], for every prediction and proportion.
+
+    Parameters
+    ----------
+    predictions : ndarray of shape (n, m), float64
+    features : ndarray of shape (n, k)
+        In their own dtype; int8 is fastest.
+    proportions : sequence of float
+        Shares of the projection to remove.
+
+    Returns
+    -------
+    neutral : ndarray of shape (n, m * len(proportions))
+        Column i of the predictions at proportion j is column i * len(proportions) + j.
+    """
+    residual, _ = FeatureProjection(StandardizedFeatures(features)).split(predictions)
+    shares = np.asarray(proportions, dtype=np.float64)
+    kept = predictions[:, :, None] * (1.0 - shares) + residual[:, :, None] * shares
+    return kept.reshape(len(predictions), -1)

@@ -1,0 +1,194 @@
+"""Kernel: exposure clipping of one prediction in one era, solved as a square-root lasso."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sknumerai._typing import Array
+from sknumerai.exceptions import InfeasibleExposureError, SolverError
+from sknumerai.neutralization._least_distance import ZERO_RESIDUAL, least_distance_lasso
+from sknumerai.neutralization._linalg import StandardizedFeatures
+from sknumerai.neutralization._pivoting import GramProblem, PivotingError
+from sknumerai.neutralization._projection import FeatureProjection
+
+FIRST_COLUMNS = 64  # most violated limits that enter the working set at first; then it doubles
+WHOLE_GRAM = 0.5  # share of the features in the working set from which on all are taken
+MAX_PASSES = 60
+
+
+@dataclass(frozen=True)
+class ClippedSignal:
+    """Solution of `square_root_lasso`, with its certificate.
+
+    Attributes
+    ----------
+    residual : ndarray of shape (n,)
+        q = y - X w.
+    weights : ndarray of shape (k,)
+        w, in units of the standardized features.
+    exposures : ndarray of shape (k,)
+        Correlations of the features with the residual.
+    violation : float
+        Largest excess of an exposure over its limit.
+    gap : float
+        Duality gap, relative to ‖y‖.
+    n_iter : int
+        Passes over the features.
+    n_active : int
+        Features with a weight.
+    """
+
+    residual: Array
+    weights: Array
+    exposures: Array
+    violation: float
+    gap: float
+    n_iter: int
+    n_active: int
+
+
+def square_root_lasso(
+    features: StandardizedFeatures,
+    response: Array,
+    lower: Array,
+    upper: Array,
+    *,
+    tol: float = 1e-9,
+    start: Array | None = None,
+) -> ClippedSignal:
+    """The most faithful residual whose correlations with the features stay inside limits.
+
+    ``maximize corr(q, y) subject to lower_j <= corr(x_j, q) <= upper_j`` is solved by q = y - Xw,
+    w the minimizer of the square-root lasso
+
+        ‖y - X w‖ + Σ_j (upper_j max(w_j, 0) - lower_j min(w_j, 0)).
+
+    Parameters
+    ----------
+    features : StandardizedFeatures
+        X, of shape (n, k).
+    response : ndarray of shape (n,)
+        y, with mean zero and unit norm.
+    lower, upper : ndarray of shape (k,)
+        Limits, lower <= 0 <= upper; infinite ones do not bind.
+    tol : float
+        Bound on the violation of a limit and on the duality gap.
+    start : ndarray of shape (k,), optional
+        Xᵀy, if known.
+
+    Returns
+    -------
+    solution : ClippedSignal
+
+    Raises
+    ------
+    InfeasibleExposureError
+        If nothing of the response would be left.
+    SolverError
+        If the certificate misses ``tol``.
+
+    Notes
+    -----
+    A working set of features, the most violated first, is solved on its Gram matrix; passes over
+    all features find the next violated ones. A solution is returned only with its certificate,
+    computed in double precision from the features themselves: violation and gap
+    ``Σ_{w>0} w (upper - e) + Σ_{w<0} w (lower - e)``, e the exposures of q.
+    """
+    if start is None:
+        start = features.rmatmul(response[:, None])[:, 0]
+    bounded = np.flatnonzero((lower > -1.0) | (upper < 1.0))
+    lower, upper = np.maximum(lower, -2.0), np.minimum(upper, 2.0)  # finite; correlations <= 1
+    weights, residual, exposures = np.zeros(features.k), response, start
+    if len(bounded) and not lower[bounded].any() and not upper[bounded].any():
+        part = features.take(bounded)
+        residual, weights[bounded, None] = _neutralized(part, response)
+        exposures = features.rmatmul(residual[:, None])[:, 0] / np.linalg.norm(residual)
+    working, state = np.empty(0, dtype=np.intp), np.empty(0, dtype=np.int8)
+    norm, last_resort = 1.0, False
+    for passes in range(1, MAX_PASSES):
+        violation, gap = _certificate(weights, exposures, lower, upper)
+        if max(violation, gap) <= tol:
+            n_active = int(np.count_nonzero(weights))
+            return ClippedSignal(residual, weights, exposures, violation, gap, passes, n_active)
+        excess = np.maximum(exposures - upper, lower - exposures)
+        excess[working] = 0.0
+        entering = np.flatnonzero(excess > 0.1 * tol)
+        if len(entering) > max(FIRST_COLUMNS, len(working)):
+            entering = np.argsort(-excess)[: max(FIRST_COLUMNS, len(working))]
+        if len(working) + len(entering) > WHOLE_GRAM * len(bounded):
+            entering = np.setdiff1d(bounded, working, assume_unique=True)
+        if len(entering) == 0:
+            if last_resort:
+                break
+            last_resort = True
+        working = np.concatenate([working, entering])
+        state = np.concatenate([state, np.zeros(len(entering), dtype=np.int8)])
+        part = features.take(working)
+        problem = GramProblem(part.gram(), start[working], lower[working], upper[working], state)
+        try:
+            if last_resort or len(working) >= features.n - 1:
+                raise PivotingError
+            weights[working] = problem.solve(norm)
+        except PivotingError:
+            weights[working] = _least_distance_weights(
+                features, part, response, lower, upper, working, bounded
+            )
+        state = problem.state
+        residual = response - part.matmul(weights[working, None])[:, 0]
+        norm = float(np.linalg.norm(residual))
+        exposures = features.rmatmul(residual[:, None])[:, 0] / norm
+    raise SolverError(
+        f"the exposure limits are met to {violation:.1e} with a duality gap of {gap:.1e}, not to "
+        f"tol={tol:.1e}; raise tol, or drop features that nearly repeat others."
+    )
+
+
+def _certificate(
+    weights: Array, exposures: Array, lower: Array, upper: Array
+) -> tuple[float, float]:
+    """Largest violation of a limit, and the duality gap."""
+    violation = np.maximum(exposures - upper, lower - exposures).max(initial=0.0)
+    positive, negative = weights > 0, weights < 0
+    gap = weights[positive] @ (upper - exposures)[positive]
+    gap += weights[negative] @ (lower - exposures)[negative]
+    return max(float(violation), 0.0), abs(float(gap))
+
+
+def _neutralized(part: StandardizedFeatures, response: Array) -> tuple[Array, Array]:
+    """The solution where all limits are zero: full neutralization."""
+    residual, weights = FeatureProjection(part).split(response[:, None])
+    if np.linalg.norm(residual) < ZERO_RESIDUAL:
+        raise _infeasible(part, np.inf)
+    return residual[:, 0], weights
+
+
+def _least_distance_weights(
+    features: StandardizedFeatures,
+    part: StandardizedFeatures,
+    response: Array,
+    lower: Array,
+    upper: Array,
+    working: Array,
+    bounded: Array,
+) -> Array:
+    """Weights of the working set by the method that needs no rank, or why there are none."""
+    weights, multiple = least_distance_lasso(part.dense(), response, lower[working], upper[working])
+    if multiple == 1.0:
+        return weights
+    everything = features.take(bounded)
+    _, multiple = least_distance_lasso(everything.dense(), response, lower[bounded], upper[bounded])
+    raise _infeasible(everything, multiple)
+
+
+def _infeasible(part: StandardizedFeatures, multiple: float) -> InfeasibleExposureError:
+    rank = np.linalg.matrix_rank(part.dense())
+    advice = (
+        f"multiply the limits by at least {multiple:.4g}, or limit fewer features"
+        if np.isfinite(multiple)
+        else "no multiple of the limits can be met: limit fewer features or raise limits of zero"
+    )
+    return InfeasibleExposureError(
+        f"the exposure limits leave nothing of the prediction ({part.n} rows, {part.k} limited "
+        f"features of rank {rank}); {advice}, or pass on_infeasible='warn'.",
+        multiple,
+    )

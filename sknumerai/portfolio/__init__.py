@@ -1,0 +1,3 @@
+"""Portfolio optimization with exact gradients."""
+
+__all__: list[str] = []
