@@ -7,6 +7,7 @@ import numpy as np
 from sknumerai._typing import Array
 
 BLOCK_SIZE = 2**18  # values converted at a time, so that a block stays in the cache
+GRAM_ROWS = 32
 EXACT_FLOAT32 = 2**24  # integers below are exact in float32
 CONSTANT_COLUMN = 1e-20  # share of a sum of squares left after centring that is rounding
 
@@ -126,35 +127,33 @@ class StandardizedFeatures:
         block[:, self.constant] = 0.0
         return block
 
-    def gram(self) -> Array:
-        """XᵀX, the correlation matrix of the features: (k, k), float64, both triangles.
+    def gram(self, dtype: type[np.floating] = np.float64) -> Array:
+        """XᵀX, the correlation matrix of the features: (k, k), both triangles.
 
         A constant feature has a one on the diagonal and zeros elsewhere.
+
+        Parameters
+        ----------
+        dtype : {np.float64, np.float32}
+            Single precision serves for preconditioning.
         """
+        gram = np.empty((self.k, self.k), dtype=dtype)
         if self.exact:
             single = self.features.astype(np.float32)
-            gram = np.multiply(single.T @ single, self.n, dtype=np.float64)
+            product = single.T @ single
             sums = np.rint(self.means * self.n)
-            gram -= np.outer(sums, sums)  # exact integers up to here
-            gram /= self.n
         else:
             block = self._block(slice(None), slice(None))
-            gram = block.T @ block
-        return self._normalized(gram)
-
-    def approximate_gram(self) -> Array:
-        """The same in single precision, for preconditioning; features must be ``exact``."""
-        single = self.features.astype(np.float32)
-        gram = single.T @ single
-        root = (self.means * np.sqrt(self.n)).astype(np.float32)
-        gram -= np.outer(root, root)
-        return self._normalized(gram)
-
-    def _normalized(self, gram: Array) -> Array:
-        scale = (1.0 / self.norms).astype(gram.dtype)
-        gram *= scale
-        gram *= scale[:, None]
-        gram[self.constant] = 0.0
-        gram[:, self.constant] = 0.0
+            product = block.T @ block
+        scale = np.where(self.constant, 0.0, 1.0 / self.norms)
+        for start in range(0, self.k, GRAM_ROWS):  # one pass through memory, in cached pieces
+            rows = slice(start, start + GRAM_ROWS)
+            part = product[rows].astype(np.float64)
+            if self.exact:  # exact integers, up to the division
+                part *= self.n
+                part -= np.multiply.outer(sums[rows], sums)
+                part /= self.n
+            part *= scale
+            gram[rows] = part * scale[rows, None]
         np.fill_diagonal(gram, 1.0)
         return gram

@@ -79,27 +79,42 @@ class GramProblem:
         fixed = (lower == 0.0) & (upper == 0.0)
         self.state = np.where(fixed, FIXED, FREE if state is None else state).astype(np.int8)
 
-    def solve(self, norm: float = 1.0) -> Array:
+    def solve(self, norm: float = 1.0, accuracy: float = ACCURACY) -> Array:
         """Weights, from a first guess of the residual norm t = ‖y - X w(t)‖.
 
-        At fixed t the optimality conditions are a linear complementarity problem, solved by
-        pivoting. The norm is then updated as if the active columns stayed, within a bracket:
-        ‖y - X w(t)‖ / t falls as t grows.
+        Parameters
+        ----------
+        norm : float
+            First guess of t.
+        accuracy : float
+            Of t, relative.
+
+        Returns
+        -------
+        weights : ndarray of shape (k,)
 
         Raises
         ------
         PivotingError
+
+        Notes
+        -----
+        At fixed t the optimality conditions are a linear complementarity problem, solved by
+        pivoting. The norm is then updated as if the active columns stayed, within a bracket:
+        ‖y - X w(t)‖ / t falls as t grows.
         """
         try:
-            return self._solve_norm(norm, self._pivot)
+            return self._solve_norm(norm, accuracy, self._pivot)
         except DependentColumnsError:
-            return self._solve_norm(norm, self._proximal)
+            return self._solve_norm(norm, accuracy, self._proximal)
 
-    def _solve_norm(self, norm: float, solve_fixed: Callable[[float], _FixedNorm]) -> Array:
+    def _solve_norm(
+        self, norm: float, accuracy: float, solve_fixed: Callable[[float], _FixedNorm]
+    ) -> Array:
         low, high = 0.0, 1.0
         for _ in range(MAX_STEPS):
             solution = solve_fixed(norm)
-            if abs(solution.norm - norm) <= ACCURACY * norm:
+            if abs(solution.norm - norm) <= accuracy * norm:
                 return solution.weights
             if solution.norm < norm:
                 high = norm
@@ -134,13 +149,13 @@ class GramProblem:
             active = np.flatnonzero(state)
             limits = np.where(state == AT_UPPER, self.upper, self.lower)[active]
             limits[state[active] == FIXED] = 0.0
-            columns = gram[:, active]
+            rows = gram[active]  # of a symmetric matrix: rows are contiguous, columns are not
             solved = self._solve_active(
-                columns[active], np.column_stack([target[active], limits]), shift
+                rows[:, active], np.column_stack([target[active], limits]), shift
             )
             weights = np.zeros(len(state))
             weights[active] = solved[:, 0] - norm * solved[:, 1]
-            correlations = target - columns @ weights[active]
+            correlations = target - weights[active] @ rows
             leave = ((state == AT_UPPER) & (weights < 0)) | ((state == AT_LOWER) & (weights > 0))
             above = (state == FREE) & (correlations > norm * self.upper + SLACK)
             below = (state == FREE) & (correlations < norm * self.lower - SLACK)

@@ -91,7 +91,7 @@ def _single_precision_solve(features: StandardizedFeatures) -> Solve | None:
     """Approximate solutions of R w = g, or None where R is not safely positive definite."""
     if not features.exact or features.k <= SMALL:
         return None
-    factor, info = spotrf(features.approximate_gram().T, lower=1, clean=0, overwrite_a=1)
+    factor, info = spotrf(features.gram(np.float32).T, lower=1, clean=0, overwrite_a=1)
     if info != 0 or np.diag(factor).min() ** 2 < SAFE_SINGLE_PIVOT:
         return None
 

@@ -8,11 +8,12 @@ from sknumerai._typing import Array
 from sknumerai.exceptions import InfeasibleExposureError, SolverError
 from sknumerai.neutralization._least_distance import ZERO_RESIDUAL, least_distance_lasso
 from sknumerai.neutralization._linalg import StandardizedFeatures
-from sknumerai.neutralization._pivoting import GramProblem, PivotingError
+from sknumerai.neutralization._pivoting import ACCURACY, GramProblem, PivotingError
 from sknumerai.neutralization._projection import FeatureProjection
 
 FIRST_COLUMNS = 64  # most violated limits that enter the working set at first; then it doubles
 WHOLE_GRAM = 0.5  # share of the features in the working set from which on all are taken
+ROUGH = 0.01  # accuracy of the residual norm while the working set is incomplete
 MAX_PASSES = 60
 
 
@@ -103,37 +104,41 @@ def square_root_lasso(
         part = features.take(bounded)
         residual, weights[bounded, None] = _neutralized(part, response)
         exposures = features.rmatmul(residual[:, None])[:, 0] / np.linalg.norm(residual)
-    working, state = np.empty(0, dtype=np.intp), np.empty(0, dtype=np.int8)
-    norm, last_resort = 1.0, False
+    state, chosen = np.zeros(features.k, dtype=np.int8), np.zeros(features.k, dtype=bool)
+    norm, rough, last_resort = 1.0, False, False
     for passes in range(1, MAX_PASSES):
         violation, gap = _certificate(weights, exposures, lower, upper)
         if max(violation, gap) <= tol:
             n_active = int(np.count_nonzero(weights))
             return ClippedSignal(residual, weights, exposures, violation, gap, passes, n_active)
         excess = np.maximum(exposures - upper, lower - exposures)
-        excess[working] = 0.0
+        excess[chosen] = 0.0
         entering = np.flatnonzero(excess > 0.1 * tol)
-        if len(entering) > max(FIRST_COLUMNS, len(working)):
-            entering = np.argsort(-excess)[: max(FIRST_COLUMNS, len(working))]
-        if len(working) + len(entering) > WHOLE_GRAM * len(bounded):
-            entering = np.setdiff1d(bounded, working, assume_unique=True)
         if len(entering) == 0:
             if last_resort:
                 break
-            last_resort = True
-        working = np.concatenate([working, entering])
-        state = np.concatenate([state, np.zeros(len(entering), dtype=np.int8)])
-        part = features.take(working)
-        problem = GramProblem(part.gram(), start[working], lower[working], upper[working], state)
+            last_resort = not rough
+        room = max(FIRST_COLUMNS, int(chosen.sum()))
+        rough = len(entering) > room  # more will follow, and spoil the digits of this solution
+        if rough:
+            entering = np.argsort(-excess)[:room]
+        chosen[entering] = True
+        if chosen.sum() > WHOLE_GRAM * len(bounded):
+            chosen[bounded], rough = True, False
+        working = np.flatnonzero(chosen)
+        part = features if len(working) == features.k else features.take(working)
+        problem = GramProblem(
+            part.gram(), start[working], lower[working], upper[working], state[working]
+        )
         try:
             if last_resort or len(working) >= features.n - 1:
                 raise PivotingError
-            weights[working] = problem.solve(norm)
+            weights[working] = problem.solve(norm, ROUGH if rough else ACCURACY)
         except PivotingError:
             weights[working] = _least_distance_weights(
                 features, part, response, lower, upper, working, bounded
             )
-        state = problem.state
+        state[working] = problem.state
         residual = response - part.matmul(weights[working, None])[:, 0]
         norm = float(np.linalg.norm(residual))
         exposures = features.rmatmul(residual[:, None])[:, 0] / norm

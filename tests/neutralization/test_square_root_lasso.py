@@ -72,26 +72,28 @@ def test_optimality_conditions(seed, n, k, limits, copies):
     features, y, lower, upper = _problem(seed, n, k, limits, copies)
     try:
         solution = square_root_lasso(StandardizedFeatures(features), y, lower, upper)
-    except InfeasibleExposureError as error:
-        assert n <= k + 1 or limits == "zero"  # otherwise y is not in the span of the features
-        assert error.multiple > 1.0
-        if np.isfinite(error.multiple):
-            widened = square_root_lasso(
+    except InfeasibleExposureError as raised:
+        error = raised
+    else:
+        _check_certificate(features, y, lower, upper, solution)
+        return
+    assert n <= k + 1 or limits == "zero"  # otherwise y is not in the span of the features
+    assert error.multiple > 1.0
+    if np.isfinite(error.multiple):
+        widened = square_root_lasso(
+            StandardizedFeatures(features),
+            y,
+            1.01 * error.multiple * lower,
+            1.01 * error.multiple * upper,
+        )
+        assert widened.violation <= TOL
+        with pytest.raises(InfeasibleExposureError):
+            square_root_lasso(
                 StandardizedFeatures(features),
                 y,
-                1.01 * error.multiple * lower,
-                1.01 * error.multiple * upper,
+                0.99 * error.multiple * lower,
+                0.99 * error.multiple * upper,
             )
-            assert widened.violation <= TOL
-            with pytest.raises(InfeasibleExposureError):
-                square_root_lasso(
-                    StandardizedFeatures(features),
-                    y,
-                    0.99 * error.multiple * lower,
-                    0.99 * error.multiple * upper,
-                )
-        return
-    _check_certificate(features, y, lower, upper, solution)
 
 
 @pytest.mark.parametrize("limits", LIMITS)
@@ -122,7 +124,7 @@ def test_methods_agree(monkeypatch):
     np.testing.assert_allclose(weights, pivoted.weights, atol=1e-9)
     problem = GramProblem(x.gram(), x.dense().T @ y, lower, upper)
     np.testing.assert_allclose(
-        problem._solve_norm(1.0, problem._proximal), pivoted.weights, atol=1e-8
+        problem._solve_norm(1.0, 1e-11, problem._proximal), pivoted.weights, atol=1e-8
     )
 
     def fail(*args):
@@ -145,7 +147,7 @@ def test_murty_steps_reach_the_same_solution(monkeypatch):
 
 def test_never_returns_what_it_has_not_verified(monkeypatch):
     features, y, lower, upper = _problem(2, 100, 10, "symmetric")
-    monkeypatch.setattr(GramProblem, "solve", lambda self, norm: np.zeros(len(self.state)))
+    monkeypatch.setattr(GramProblem, "solve", lambda self, *args: np.zeros(len(self.state)))
     monkeypatch.setattr(module, "least_distance_lasso", lambda x, *a: (np.zeros(x.shape[1]), 1.0))
     with pytest.raises(SolverError, match=r"not to tol=1\.0e-09"):
         square_root_lasso(StandardizedFeatures(features), y, lower / 5, upper / 5)
@@ -155,7 +157,7 @@ def test_wrong_pivoting_is_repaired_by_the_last_resort(monkeypatch):
     features, y, lower, upper = _problem(2, 100, 10, "symmetric")
     x = StandardizedFeatures(features)
     expected = square_root_lasso(x, y, lower / 5, upper / 5)
-    monkeypatch.setattr(GramProblem, "solve", lambda self, norm: np.zeros(len(self.state)))
+    monkeypatch.setattr(GramProblem, "solve", lambda self, *args: np.zeros(len(self.state)))
     repaired = square_root_lasso(x, y, lower / 5, upper / 5)
     np.testing.assert_allclose(repaired.weights, expected.weights, atol=1e-9)
 
