@@ -1,0 +1,153 @@
+"""A tournament file era by era, or whole."""
+
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from typing import Any
+
+import pandas as pd
+
+from sknumerai._typing import EraLabel
+from sknumerai.datasets._era_reader import EraReader
+
+__all__ = ["iter_eras", "read_tournament"]
+
+
+def iter_eras(
+    path: str | PathLike[str],
+    columns: Sequence[str] | None = None,
+    *,
+    feature_set: str | None = None,
+    features_json: str | PathLike[str] | None = None,
+    era_column: str = "era",
+    eras: Sequence[EraLabel] | None = None,
+    every: int = 1,
+    batch_size: int | None = None,
+) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Iterate over the eras of a parquet file in bounded memory.
+
+    The arguments are checked by the call, before the first era is asked for. Use
+    :class:`EraReader` where the number of eras is needed first, as for a progress bar.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A parquet file with an era column.
+    columns : sequence of str, default=None
+        Columns to read. None means all, or those described under `feature_set`.
+    feature_set : str, default=None
+        Name of a set or group in features.json, read beside `columns`; if `columns` is None,
+        beside the era column, data_type and all targets.
+    features_json : str or path-like, default=None
+        Path of features.json. None means the one beside `path`.
+    era_column : str, default="era"
+        Name of the column that holds the eras.
+    eras : sequence of era labels, default=None
+        Eras to read. None means all.
+    every : int, default=1
+        Read every `every`-th era of these, starting with the first.
+    batch_size : int, default=None
+        Rows decoded at a time. None means as many as hold about 4 million values.
+
+    Yields
+    ------
+    era : object
+        Label, in order of first appearance.
+    frame : DataFrame
+        Its rows in the order of the file, indexed by id (by row number where the file has
+        none), every column in its own type: int8 features stay int8.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, ImportError
+        As :class:`EraReader`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sknumerai.datasets import iter_eras, write_tournament
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paths = write_tournament(folder, n_eras=3, n_stocks=20, n_features=10, random_state=0)
+    ...     for era, frame in iter_eras(paths.train, columns=["target"]):
+    ...         print(era, frame.shape)
+    0001 (20, 1)
+    0002 (20, 1)
+    """
+    return iter(
+        EraReader(
+            path,
+            columns,
+            feature_set=feature_set,
+            features_json=features_json,
+            era_column=era_column,
+            eras=eras,
+            every=every,
+            batch_size=batch_size,
+        )
+    )
+
+
+def read_tournament(
+    path: str | PathLike[str],
+    *,
+    columns: Sequence[str] | None = None,
+    feature_set: str | None = None,
+    features_json: str | PathLike[str] | None = None,
+    era_column: str = "era",
+    eras: Sequence[EraLabel] | None = None,
+    every: int = 1,
+) -> pd.DataFrame:
+    """Read a tournament file, or some columns and eras of it, into one frame.
+
+    Peak memory is the frame and one batch of rows.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A parquet file with an era column.
+    columns : sequence of str, default=None
+        Columns to read beside the era column, which is always read. None means all, or those
+        described under `feature_set`.
+    feature_set : str, default=None
+        Name of a set or group in features.json, read beside `columns`; if `columns` is None,
+        beside the era column, data_type and all targets.
+    features_json : str or path-like, default=None
+        Path of features.json. None means the one beside `path`.
+    era_column : str, default="era"
+        Name of the column that holds the eras.
+    eras : sequence of era labels, default=None
+        Eras to read. None means all.
+    every : int, default=1
+        Read every `every`-th era of these, starting with the first. Targets of neighbouring
+        weekly eras overlap; every fourth holds most of the information.
+
+    Returns
+    -------
+    frame : DataFrame
+        Rows in the order of the file, indexed by id; int8 features stay int8.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, ImportError
+        As :class:`EraReader`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sknumerai.datasets import read_tournament, write_tournament
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paths = write_tournament(folder, n_eras=9, n_stocks=20, n_features=42, random_state=0)
+    ...     train = read_tournament(paths.train, feature_set="medium", every=4)
+    >>> train.shape, train["era"].unique().tolist()
+    ((40, 17), ['0001', '0005'])
+    """
+    if columns is not None and not isinstance(columns, str):
+        columns = list(dict.fromkeys([era_column, *columns]))
+    return EraReader(
+        path,
+        columns,
+        feature_set=feature_set,
+        features_json=features_json,
+        era_column=era_column,
+        eras=eras,
+        every=every,
+    ).read()
