@@ -63,6 +63,17 @@ class EraGroups:
                 return label
         raise IndexError(row)
 
+    def indices(self, positions: Iterable[int]) -> Array:
+        """Ascending numbers of all rows of some eras.
+
+        Parameters
+        ----------
+        positions : iterable of int
+            Positions in ``labels``.
+        """
+        everything = np.arange(self.n_samples)
+        return np.sort(np.concatenate([everything[self.rows[i]] for i in positions]))
+
     def assemble(self, blocks: Iterable[Array]) -> Array:
         """Put one block of rows per era back into the order of the table."""
         blocks = list(blocks)
@@ -241,6 +252,17 @@ def _era_key(label: Hashable) -> tuple[str, Any]:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}([t ].*)?", text):
             return "date", pd.Timestamp(text)
     return ("live", 0) if label is None else ("unknown", 0)
+
+
+def warn_of_eras(problem: str, labels: Sequence[Hashable], category: type[Warning]) -> None:
+    """One warning that names the eras, the first few of many."""
+    if not labels:
+        return
+    where = "the table"
+    if labels[0] is not None:
+        some = ", ".join(map(str, labels[:5])) + ", ..." * (len(labels) > 5)
+        where = f"{len(labels)} era{'s' * (len(labels) > 1)} ({some})"
+    warnings.warn(f"In {where} {problem}", category, stacklevel=5)
 
 
 @contextmanager

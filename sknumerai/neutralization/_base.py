@@ -1,7 +1,6 @@
 """What the neutralization transformers and functions share: input, eras, warnings, output."""
 
-import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import narwhals as nw
@@ -11,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from sknumerai._eras import EraGroups, group_eras, require_eras
+from sknumerai._eras import EraGroups, group_eras, require_eras, warn_of_eras
 from sknumerai._frames import Table, check_same_rows, read_predictions, select_features
 from sknumerai._typing import Array, ArrayLike, FeatureColumns
 from sknumerai.exceptions import ConstantPredictionWarning
@@ -40,17 +39,6 @@ def split_input(X: Any, features: Any, feature_columns: FeatureColumns) -> tuple
     check_same_rows(table, exposures)
     selected = select_features(exposures, feature_columns, all_by_default=True)
     return table.subset(table.columns), exposures.subset(selected)
-
-
-def warn_of_eras(problem: str, labels: Sequence[Hashable], category: type[Warning]) -> None:
-    """One warning that names the eras, the first few of many."""
-    if not labels:
-        return
-    where = "the table"
-    if labels[0] is not None:
-        some = ", ".join(map(str, labels[:5])) + ", ..." * (len(labels) > 5)
-        where = f"{len(labels)} era{'s' * (len(labels) > 1)} ({some})"
-    warnings.warn(f"In {where} {problem}", category, stacklevel=5)
 
 
 def warn_if_nan(blocks: Sequence[Array], groups: EraGroups) -> None:

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sknumerai._eras import EraGroups, group_eras, map_eras
+from sknumerai._eras import EraGroups, group_eras, map_eras, warn_of_eras
 from sknumerai._frames import Table, like_input, read_predictions
 from sknumerai._typing import Array, ArrayLike, ExposureLimit, Frame, Normalize, Scale
 from sknumerai.exceptions import InfeasibleExposureWarning
-from sknumerai.neutralization._base import split_input, warn_if_nan, warn_of_eras
+from sknumerai.neutralization._base import split_input, warn_if_nan
 from sknumerai.neutralization._clipping import ClipRecord, clipped_predictions
 from sknumerai.neutralization._limits import exposure_limits
 from sknumerai.neutralization._neutralize import NORMALIZE, SCALE

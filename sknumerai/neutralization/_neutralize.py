@@ -132,7 +132,7 @@ def neutralize(
     """
     table, exposures = split_input(predictions, features, None)
     groups = group_eras(eras, table.n_rows)
-    shares: list[Any] = [proportion] if isinstance(proportion, Real) else list(proportion)
+    shares: Any = [proportion] if isinstance(proportion, Real) else proportion
     proportions = [float(share) for share in shares]
     if not proportions or not all(0.0 <= share <= 1.0 for share in proportions):
         raise ValueError(f"proportion must hold numbers in [0, 1]; found {proportion!r}.")

@@ -1,0 +1,121 @@
+"""The function era_cross_val_predict()."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.model_selection import check_cv
+from sklearn.utils import _safe_indexing
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_method_params, _num_samples
+from tqdm.auto import tqdm
+
+from sknumerai._eras import group_eras
+from sknumerai._routing import predict_with_metadata, wanted
+from sknumerai._typing import Array, ArrayLike
+
+
+def era_cross_val_predict(
+    estimator: Any,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    eras: ArrayLike,
+    cv: Any,
+    params: Mapping[str, Any] | None = None,
+    n_jobs: int | None = None,
+    verbose: bool | int = False,
+) -> Array:
+    """Out-of-fold predictions, with eras handed to whatever wants them.
+
+    scikit-learn's `cross_val_predict` hands no metadata to ``predict``, which per-era estimators
+    need.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A clone of it is fitted for every split. It gets the eras if it takes them: with metadata
+        routing on also through Pipelines.
+    X : array-like or DataFrame of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+    eras : array-like of shape (n_samples,)
+        Era of every row, for the splitter and the estimator.
+    cv : splitter, int or iterable of (train, test)
+        Such as `PurgedEraKFold`; gets the eras as groups.
+    params : dict, optional
+        Further metadata (of one value per row, or of any other kind), handed to ``fit`` and
+        ``predict`` where the estimator takes it.
+    n_jobs : int, optional
+        Splits computed in parallel, as in joblib.
+    verbose : bool, default=False
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    predictions : ndarray of shape (n_samples,) or (n_samples, n_targets)
+        In the order of the rows of X. NaN where a row is in no test set; the mean where it is
+        in several.
+
+    Raises
+    ------
+    ValueError
+        If X, y and eras are not of one length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sknumerai.datasets import make_tournament
+    >>> from sknumerai.model_selection import EraTimeSeriesSplit, era_cross_val_predict
+    >>> tournament = make_tournament(12, 100, 5, random_state=0, as_frame=False)
+    >>> predictions = era_cross_val_predict(
+    ...     Ridge(),
+    ...     tournament.data,
+    ...     tournament.target,
+    ...     eras=tournament.eras,
+    ...     cv=EraTimeSeriesSplit(2, test_eras=3),
+    ... )
+    >>> predictions.shape, int(np.isnan(predictions).sum())  # the first six eras are not tested
+    ((1200,), 600)
+    """
+    n_samples = _num_samples(X)
+    if _num_samples(y) != n_samples:
+        raise ValueError(
+            f"y has {_num_samples(y)} rows and X has {n_samples}; pass one target per row."
+        )
+    group_eras(eras, n_samples)  # checks them
+    # rows can be taken of a Series, but not of every Index, and not of a Categorical
+    eras = pd.Series(eras) if isinstance(eras, pd.Index | pd.Categorical) else eras
+    metadata = {"eras": eras, **(params or {})}
+    splits = list(check_cv(cv).split(X, y, groups=eras))
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+    results = parallel(
+        delayed(_fit_and_predict)(clone(estimator), X, y, train, test, metadata)
+        for train, test in splits
+    )
+    total: Array | None = None
+    times = np.zeros(n_samples)
+    for (_, test), block in zip(
+        splits, tqdm(results, total=len(splits), unit="split", disable=not verbose), strict=True
+    ):
+        if total is None:
+            total = np.zeros((n_samples, *block.shape[1:]))
+        total[test] += block
+        times[test] += 1
+    if total is None:
+        raise ValueError(f"cv={cv!r} makes no splits; ask for at least one.")
+    times[times == 0] = np.nan
+    return total / times.reshape(-1, *[1] * (total.ndim - 1))
+
+
+def _fit_and_predict(
+    estimator: Any, X: Any, y: Any, train: Array, test: Array, metadata: dict[str, Any]
+) -> Array:
+    training = _check_method_params(X, metadata, indices=train)
+    fitted = estimator.fit(
+        _safe_indexing(X, train), _safe_indexing(y, train), **wanted(estimator, "fit", training)
+    )
+    testing = _check_method_params(X, metadata, indices=test)
+    return np.asarray(predict_with_metadata(fitted, _safe_indexing(X, test), **testing))
