@@ -49,7 +49,7 @@ def warn_if_nan(blocks: Sequence[Array], groups: EraGroups) -> None:
         if np.isnan(block[0]).any()
     ]
     warn_of_eras(
-        "a prediction is constant (before or after), so that the result is NaN there.",
+        "the result is NaN: a prediction is constant, or nothing of it can be kept.",
         labels,
         ConstantPredictionWarning,
     )

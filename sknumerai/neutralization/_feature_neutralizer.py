@@ -38,7 +38,7 @@ class FeatureNeutralizer(PredictionTransformer):
     ----------
     n_features_in_ : int
         Columns of X at `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where X had any.
     prediction_columns_ : list of int
         Positions of the predictions in X.

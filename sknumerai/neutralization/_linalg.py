@@ -1,8 +1,13 @@
 """Kernel: one era's features as a standardized matrix, exactly and without copying it."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any
 
 import numpy as np
+from scipy.linalg import blas
+from threadpoolctl import ThreadpoolController
 
 from sknumerai._typing import Array
 
@@ -10,6 +15,22 @@ BLOCK_SIZE = 2**18  # values converted at a time, so that a block stays in the c
 GRAM_ROWS = 32
 EXACT_FLOAT32 = 2**24  # integers below are exact in float32
 CONSTANT_COLUMN = 1e-20  # share of a sum of squares left after centring that is rounding
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()  # finding the libraries takes milliseconds
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Context in which linear algebra runs on one thread.
+
+    For many small products and factorizations, which several threads make slower. And numpy and
+    scipy may each have a BLAS of their own, whose threads, still spinning after a product, take
+    the processors from the other's: only the large products and factorizations, all of scipy's
+    BLAS, are worth more than one.
+    """
+    return _thread_pools().limit(limits=1, user_api="blas")
 
 
 class StandardizedFeatures:
@@ -50,7 +71,8 @@ class StandardizedFeatures:
             self.n * max(int(features.max()), -int(features.min())) ** 2 < EXACT_FLOAT32
         )
         self._by_row = features.flags.c_contiguous or not features.flags.f_contiguous
-        sums, squares = self._moments()
+        with one_thread():
+            sums, squares = self._moments()
         self.means = sums / self.n
         self.constant = squares <= CONSTANT_COLUMN * (squares + sums * self.means)
         self.norms = np.sqrt(np.where(self.constant, 1.0, squares))
@@ -93,8 +115,9 @@ class StandardizedFeatures:
     def rmatmul(self, vectors: Array) -> Array:
         """XᵀV, shape (k, m), for V of shape (n, m) whose columns have mean zero."""
         out = np.zeros((self.k, vectors.shape[1]))
-        for rows, columns in self._blocks():
-            out[columns] += self._block(rows, columns).T @ vectors[rows]
+        with one_thread():
+            for rows, columns in self._blocks():
+                out[columns] += self._block(rows, columns).T @ vectors[rows]
         out /= self.norms[:, None]
         out[self.constant] = 0.0
         return out
@@ -104,8 +127,9 @@ class StandardizedFeatures:
         part = self if columns is None else self.take(columns)
         scaled = np.where(part.constant[:, None], 0.0, weights / part.norms[:, None])
         out = np.zeros((self.n, weights.shape[1]))
-        for rows, block_columns in part._blocks():
-            out[rows] += part._block(rows, block_columns) @ scaled[block_columns]
+        with one_thread():
+            for rows, block_columns in part._blocks():
+                out[rows] += part._block(rows, block_columns) @ scaled[block_columns]
         if self.exact:
             out -= part.means @ scaled
         return out
@@ -113,9 +137,12 @@ class StandardizedFeatures:
     def take(self, columns: Array) -> "StandardizedFeatures":
         """Some of the columns."""
         part = object.__new__(StandardizedFeatures)
-        part.features = self.features[:, columns]
+        # fancy indexing of a row-major array would be slower, and return a column-major one
+        part.features = (
+            self.features.take(columns, axis=1) if self._by_row else self.features[:, columns]
+        )
         part.n, part.k = part.features.shape
-        part.exact, part._by_row = self.exact, part.features.flags.c_contiguous
+        part.exact, part._by_row = self.exact, self._by_row
         part.means, part.norms = self.means[columns], self.norms[columns]
         part.constant = self.constant[columns]
         return part
@@ -139,21 +166,31 @@ class StandardizedFeatures:
         """
         gram = np.empty((self.k, self.k), dtype=dtype)
         if self.exact:
-            single = self.features.astype(np.float32)
-            product = single.T @ single
+            product = _lower_product(self.features.astype(np.float32))
             sums = np.rint(self.means * self.n)
         else:
-            block = self._block(slice(None), slice(None))
-            product = block.T @ block
+            product = _lower_product(self._block(slice(None), slice(None)))
         scale = np.where(self.constant, 0.0, 1.0 / self.norms)
         for start in range(0, self.k, GRAM_ROWS):  # one pass through memory, in cached pieces
-            rows = slice(start, start + GRAM_ROWS)
-            part = product[rows].astype(np.float64)
+            rows, columns = slice(start, start + GRAM_ROWS), slice(0, start + GRAM_ROWS)
+            part = product[rows, columns].astype(np.float64)
             if self.exact:  # exact integers, up to the division
                 part *= self.n
-                part -= np.multiply.outer(sums[rows], sums)
+                part -= np.multiply.outer(sums[rows], sums[columns])
                 part /= self.n
-            part *= scale
-            gram[rows] = part * scale[rows, None]
+            part *= scale[columns]
+            part *= scale[rows, None]
+            gram[rows, columns] = part
+            gram[columns, rows] = part.T
+            square = part[:, start:]
+            gram[rows, rows] = np.tril(square) + np.tril(square, -1).T
         np.fill_diagonal(gram, 1.0)
         return gram
+
+
+def _lower_product(block: Array) -> Array:
+    """AᵀA, of which the lower triangle is valid, by the BLAS that factorizes it later."""
+    syrk = blas.ssyrk if block.dtype == np.float32 else blas.dsyrk
+    if block.flags.f_contiguous:
+        return syrk(1.0, block, trans=1, lower=1)
+    return syrk(1.0, block.T, lower=0).T

@@ -33,13 +33,13 @@ def neutralize_table(
 ) -> Array:
     """Neutralize all prediction columns of a table, era by era, at several proportions."""
     values = read_predictions(predictions, groups)
-    kernel = partial(_neutralize_era, proportions=proportions, normalize=normalize, scale=scale)
+    kernel = partial(neutralize_era, proportions=proportions, normalize=normalize, scale=scale)
     blocks = map_eras(kernel, groups, Table(values, "X"), features, n_jobs=n_jobs, verbose=verbose)
     warn_if_nan(blocks, groups)
     return groups.assemble(blocks).astype(values.dtype, copy=False)
 
 
-def _neutralize_era(
+def neutralize_era(
     predictions: Array,
     features: Array,
     *,
@@ -47,6 +47,7 @@ def _neutralize_era(
     normalize: Normalize,
     scale: Scale,
 ) -> Array:
+    """Normalize, neutralize and scale the predictions of one era; NaN where one is constant."""
     normalized = normalize_columns(predictions, normalize)
     neutral = neutral_predictions(normalized, features, proportions)
     constant = np.ptp(predictions, axis=0) == 0.0

@@ -60,7 +60,7 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         The fitted transformer.
     n_features_in_ : int
         Columns of X at `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where X had any.
     eras_given_ : bool
         Whether eras were given at `fit`, and therefore are required at `predict`.
@@ -196,6 +196,9 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         features: ArrayLike | None = None,
     ) -> float:
         """R² of the predictions.
+
+        Neutralizing removes the mean, so that R² speaks of targets with mean zero; era-wise
+        scores do not mind.
 
         Parameters
         ----------

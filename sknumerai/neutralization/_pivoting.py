@@ -7,6 +7,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from sknumerai._typing import Array
+from sknumerai.neutralization._linalg import one_thread
 
 FREE, AT_UPPER, AT_LOWER, FIXED = 0, 1, -1, 2  # FREE: inside its limits, weight zero
 FULL_STEPS = 8  # block steps without progress before single (Murty) steps
@@ -103,10 +104,11 @@ class GramProblem:
         pivoting. The norm is then updated as if the active columns stayed, within a bracket:
         ‖y - X w(t)‖ / t falls as t grows.
         """
-        try:
-            return self._solve_norm(norm, accuracy, self._pivot)
-        except DependentColumnsError:
-            return self._solve_norm(norm, accuracy, self._proximal)
+        with one_thread():
+            try:
+                return self._solve_norm(norm, accuracy, self._pivot)
+            except DependentColumnsError:
+                return self._solve_norm(norm, accuracy, self._proximal)
 
     def _solve_norm(
         self, norm: float, accuracy: float, solve_fixed: Callable[[float], _FixedNorm]
@@ -132,11 +134,6 @@ class GramProblem:
                 raise ZeroResidualError
         raise PivotingError(f"no residual norm found in {MAX_STEPS} steps")
 
-    def _residual_norm(self, weights: Array, active: Array) -> float:
-        fitted = self.gram[np.ix_(active, active)] @ weights[active]
-        squared = 1.0 - 2.0 * self.correlations[active] @ weights[active] + weights[active] @ fitted
-        return float(np.sqrt(max(squared, 0.0)))
-
     def _pivot(self, norm: float, centre: Array | None = None) -> _FixedNorm:
         """Solve at a fixed residual norm; with a centre, the proximal problem about it."""
         gram, state, shift = self.gram, self.state, 0.0
@@ -155,14 +152,17 @@ class GramProblem:
             )
             weights = np.zeros(len(state))
             weights[active] = solved[:, 0] - norm * solved[:, 1]
-            correlations = target - weights[active] @ rows
+            fitted = weights[active] @ rows
+            correlations = target - fitted
             leave = ((state == AT_UPPER) & (weights < 0)) | ((state == AT_LOWER) & (weights > 0))
             above = (state == FREE) & (correlations > norm * self.upper + SLACK)
             below = (state == FREE) & (correlations < norm * self.lower - SLACK)
             wrong = int(leave.sum() + above.sum() + below.sum())
             if wrong == 0:
-                residual = self._residual_norm(weights, active)
-                return _FixedNorm(weights, float(limits @ solved[:, 1]), residual)
+                residual = 1.0 + weights @ (fitted - 2.0 * self.correlations)
+                return _FixedNorm(
+                    weights, float(limits @ solved[:, 1]), float(np.sqrt(max(residual, 0.0)))
+                )
             if wrong < fewest:
                 fewest, patience = wrong, FULL_STEPS
             else:

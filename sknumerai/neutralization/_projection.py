@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.linalg import cho_solve
-from scipy.linalg.lapack import dpstrf, spotrf
+from scipy.linalg import cho_solve, lapack
 
 from sknumerai._typing import Array
 from sknumerai.neutralization._linalg import StandardizedFeatures
@@ -91,7 +90,7 @@ def _single_precision_solve(features: StandardizedFeatures) -> Solve | None:
     """Approximate solutions of R w = g, or None where R is not safely positive definite."""
     if not features.exact or features.k <= SMALL:
         return None
-    factor, info = spotrf(features.gram(np.float32).T, lower=1, clean=0, overwrite_a=1)
+    factor, info = lapack.spotrf(features.gram(np.float32).T, lower=1, clean=0, overwrite_a=1)
     if info != 0 or np.diag(factor).min() ** 2 < SAFE_SINGLE_PIVOT:
         return None
 
@@ -105,7 +104,9 @@ def _single_precision_solve(features: StandardizedFeatures) -> Solve | None:
 
 def _pivoted_solve(features: StandardizedFeatures) -> Solve | None:
     """Solutions of R w = g on independent columns, or None where independence is in doubt."""
-    factor, pivots, rank, _ = dpstrf(features.gram().T, tol=DEPENDENT_PIVOT, lower=1, overwrite_a=1)
+    factor, pivots, rank, _ = lapack.dpstrf(
+        features.gram().T, tol=DEPENDENT_PIVOT, lower=1, overwrite_a=1
+    )
     if rank and np.diag(factor)[:rank].min() ** 2 < SAFE_PIVOT:
         return None
     factor, independent = factor[:rank, :rank], pivots[:rank] - 1

@@ -188,12 +188,13 @@ def _least_distance_weights(
 def _infeasible(part: StandardizedFeatures, multiple: float) -> InfeasibleExposureError:
     rank = np.linalg.matrix_rank(part.dense())
     advice = (
-        f"multiply the limits by at least {multiple:.4g}, or limit fewer features"
+        f"multiply the limits by at least {multiple:.4g}, limit fewer features, or pass "
+        "on_infeasible='warn'"
         if np.isfinite(multiple)
         else "no multiple of the limits can be met: limit fewer features or raise limits of zero"
     )
     return InfeasibleExposureError(
         f"the exposure limits leave nothing of the prediction ({part.n} rows, {part.k} limited "
-        f"features of rank {rank}); {advice}, or pass on_infeasible='warn'.",
+        f"features of rank {rank}); {advice}.",
         multiple,
     )
