@@ -1,0 +1,319 @@
+"""The options of the command, and its exit codes."""
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import sknumerai
+from sknumerai.cli._errors import CommandError, warnings_on_one_line
+
+# The jobs are imported by the subcommand that does them: --help must not wait for scipy.
+
+USAGE_ERROR = 2
+
+
+class Bounds(StrEnum):
+    """Rules of clipping."""
+
+    symmetric = "symmetric"
+    shrink = "shrink"
+
+
+class Normalize(StrEnum):
+    """What is done to the predictions of an era before."""
+
+    gaussian = "gaussian"
+    rank = "rank"
+    none = "none"
+
+
+class Scale(StrEnum):
+    """What is done to the predictions of an era after."""
+
+    minmax = "minmax"
+    std = "std"
+    none = "none"
+
+
+class OnInfeasible(StrEnum):
+    """What to do where limits cannot be met."""
+
+    error = "raise"
+    warn = "warn"
+
+
+PredictionsOption = Annotated[
+    Path,
+    typer.Option(
+        help="CSV or parquet with the ids as column 'id' (or as index) and numeric columns.",
+        show_default=False,
+    ),
+]
+FeaturesOption = Annotated[
+    Path,
+    typer.Option(
+        help="Parquet with ids, eras and features, such as validation.parquet. It is read era by "
+        "era; eras without predictions are skipped.",
+        show_default=False,
+    ),
+]
+OutputOption = Annotated[
+    Path,
+    typer.Option(
+        help="CSV or parquet to write: the ids and the prediction columns, in the order of the "
+        "predictions. Other columns are not kept.",
+        show_default=False,
+    ),
+]
+NormalizeOption = Annotated[
+    Normalize, typer.Option(help="Before, per era: normal quantiles of the ranks, ranks, nothing.")
+]
+ScaleOption = Annotated[
+    Scale,
+    typer.Option(
+        help="After, per era: onto [0, 1] as uploads need, unit standard deviation, nothing."
+    ),
+]
+PredictionColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Column of predictions; repeat for several.  [default: 'prediction' if there is one, "
+        "else all numeric columns but the era]",
+    ),
+]
+FeatureSetOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Feature set or group of features.json: small, medium, ..."),
+]
+FeaturesJsonOption = Annotated[
+    Path | None, typer.Option(help="The features.json.  [default: the one beside the features]")
+]
+FeatureColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Regular expression that feature columns match.  [default: names that start with "
+        "'feature']",
+    ),
+]
+EraColumnOption = Annotated[
+    str, typer.Option(metavar="NAME", help="Column of the eras in the file of features.")
+]
+SingleEraOption = Annotated[
+    bool,
+    typer.Option(
+        "--single-era", help="Take all rows as one era, as in a live file; it is read whole."
+    ),
+]
+NJobsOption = Annotated[int, typer.Option(help="Eras computed in parallel; -1 is all processors.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress bar and no report.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"sknumerai {sknumerai.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _sknumerai(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Tools for the Numerai tournament, on files."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def clip(
+    predictions: PredictionsOption,
+    features: FeaturesOption,
+    output: OutputOption,
+    max_exposure: Annotated[
+        float, typer.Option(help="Largest absolute correlation with a feature in an era.")
+    ] = 0.1,
+    bounds: Annotated[
+        Bounds,
+        typer.Option(
+            help="symmetric: exposures within the limit. shrink: besides, none may grow or change "
+            "its sign."
+        ),
+    ] = Bounds.symmetric,
+    normalize: NormalizeOption = Normalize.gaussian,
+    scale: ScaleOption = Scale.minmax,
+    on_infeasible: Annotated[
+        OnInfeasible,
+        typer.Option(help="Where the limit leaves nothing of a prediction: stop, or widen it."),
+    ] = OnInfeasible.error,
+    feature_set: FeatureSetOption = None,
+    features_json: FeaturesJsonOption = None,
+    feature_columns: FeatureColumnsOption = None,
+    prediction_column: PredictionColumnOption = None,
+    era_column: EraColumnOption = "era",
+    single_era: SingleEraOption = False,
+    n_jobs: NJobsOption = 1,
+    quiet: QuietOption = False,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Clip the feature exposures of predictions, changing the predictions least."""
+    _check_share("--max-exposure", max_exposure)
+    _check_jobs(n_jobs)
+    from sknumerai.cli import _stream
+
+    job = _stream.Job(
+        predictions=predictions,
+        features=features,
+        output=output,
+        prediction_columns=prediction_column or [],
+        choice=_stream.FeatureChoice(feature_set, features_json, feature_columns),
+        era_column=era_column,
+        single_era=single_era,
+        n_jobs=n_jobs,
+        quiet=quiet,
+        overwrite=overwrite,
+    )
+    report = _stream.clip(
+        job,
+        max_exposure=max_exposure,
+        bounds=bounds.value,
+        normalize=_or_none(normalize),
+        scale=_or_none(scale),
+        on_infeasible=on_infeasible.value,
+    )
+    if not quiet:
+        typer.echo(report)
+
+
+@app.command()
+def neutralize(
+    predictions: PredictionsOption,
+    features: FeaturesOption,
+    output: OutputOption,
+    proportion: Annotated[
+        float, typer.Option(help="Share to remove of what the features explain linearly.")
+    ] = 1.0,
+    normalize: NormalizeOption = Normalize.gaussian,
+    scale: ScaleOption = Scale.minmax,
+    feature_set: FeatureSetOption = None,
+    features_json: FeaturesJsonOption = None,
+    feature_columns: FeatureColumnsOption = None,
+    prediction_column: PredictionColumnOption = None,
+    era_column: EraColumnOption = "era",
+    single_era: SingleEraOption = False,
+    n_jobs: NJobsOption = 1,
+    quiet: QuietOption = False,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Neutralize predictions to the features, by a proportion.
+
+    The defaults of --normalize and --scale are those of clip, so that the results of both can be
+    compared, and uploaded.
+    """
+    _check_share("--proportion", proportion)
+    _check_jobs(n_jobs)
+    from sknumerai.cli import _stream
+
+    job = _stream.Job(
+        predictions=predictions,
+        features=features,
+        output=output,
+        prediction_columns=prediction_column or [],
+        choice=_stream.FeatureChoice(feature_set, features_json, feature_columns),
+        era_column=era_column,
+        single_era=single_era,
+        n_jobs=n_jobs,
+        quiet=quiet,
+        overwrite=overwrite,
+    )
+    report = _stream.neutralize(
+        job, proportion=proportion, normalize=_or_none(normalize), scale=_or_none(scale)
+    )
+    if not quiet:
+        typer.echo(report)
+
+
+@app.command()
+def demo(
+    output_dir: Annotated[Path, typer.Option(help="Folder for the files; made if absent.")] = Path(
+        "sknumerai-demo"
+    ),
+    n_eras: Annotated[int, typer.Option(help="Weekly eras; half of them for training.")] = 120,
+    n_stocks: Annotated[int, typer.Option(help="Stocks in each era.")] = 1000,
+    n_features: Annotated[int, typer.Option(help="Features.")] = 60,
+    seed: Annotated[int, typer.Option(help="Seed of the data and of the model.")] = 0,
+    n_jobs: NJobsOption = 1,
+) -> None:
+    """Make a synthetic tournament, train a model, and show what clipping does to it."""
+    for option, value, least in (
+        ("--n-eras", n_eras, 4),
+        ("--n-stocks", n_stocks, 20),
+        ("--n-features", n_features, 2),
+        ("--seed", seed, 0),
+    ):
+        if value < least:
+            raise CommandError(f"{option} is {value}; pass {least} or more.")
+    _check_jobs(n_jobs)
+    from sknumerai.cli import _demo
+
+    _demo.run(
+        output_dir,
+        n_eras=n_eras,
+        n_stocks=n_stocks,
+        n_features=n_features,
+        seed=seed,
+        n_jobs=n_jobs,
+    )
+
+
+def _check_share(option: str, value: float) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise CommandError(f"{option} is {value}; pass a number between 0 and 1.")
+
+
+def _check_jobs(n_jobs: int) -> None:
+    if n_jobs == 0:
+        raise CommandError("--n-jobs is 0; pass 1 or more, or -1 for all processors.")
+
+
+def _or_none(choice: StrEnum) -> Any:
+    return None if choice.value == "none" else choice.value
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run the command and return its exit code; errors of use become one line."""
+    usage_error = typer.BadParameter.__bases__[0]  # typer does not export click's UsageError
+    command = typer.main.get_command(app)
+    try:
+        with warnings_on_one_line():
+            code = command.main(
+                args=None if arguments is None else list(arguments),
+                prog_name="sknumerai",
+                standalone_mode=False,
+            )
+    except usage_error as error:
+        message = error.format_message().replace("\n", " ")
+        print(f"error: {message} (see sknumerai --help)", file=sys.stderr)
+        return USAGE_ERROR
+    except CommandError as error:
+        message = " ".join(str(error).split())
+        print(f"error: {message}", file=sys.stderr)
+        return USAGE_ERROR
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    if code == 130:  # typer's way of telling of Ctrl-C
+        raise KeyboardInterrupt
+    return int(code or 0)
