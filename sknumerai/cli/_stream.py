@@ -23,8 +23,8 @@ from sknumerai.exceptions import (
 )
 from sknumerai.metrics._correlation import pearson
 from sknumerai.metrics._exposure import max_exposures
-from sknumerai.neutralization._clipping import clipped_predictions
 from sknumerai.neutralization import _neutralize
+from sknumerai.neutralization._clipping import clipped_predictions
 from sknumerai.neutralization._scaling import normalize_columns
 
 TITLES = ("max exposure before", "max exposure after", "corr. with original")

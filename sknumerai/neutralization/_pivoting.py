@@ -159,10 +159,8 @@ class GramProblem:
             below = (state == FREE) & (correlations < norm * self.lower - SLACK)
             wrong = int(leave.sum() + above.sum() + below.sum())
             if wrong == 0:
-                residual = 1.0 + weights @ (fitted - 2.0 * self.correlations)
-                return _FixedNorm(
-                    weights, float(limits @ solved[:, 1]), float(np.sqrt(max(residual, 0.0)))
-                )
+                squared = 1.0 + float(weights @ (fitted - 2.0 * self.correlations))
+                return _FixedNorm(weights, float(limits @ solved[:, 1]), max(squared, 0.0) ** 0.5)
             if wrong < fewest:
                 fewest, patience = wrong, FULL_STEPS
             else:

@@ -1,0 +1,179 @@
+"""The function era_table()."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sknumerai._typing import ArrayLike
+from sknumerai.exceptions import MissingErasError
+from sknumerai.metrics._corr_with import corr_with
+from sknumerai.metrics._exposure_dissimilarity import exposure_dissimilarity
+from sknumerai.metrics._feature_exposure import max_feature_exposure
+from sknumerai.metrics._feature_neutral_corr import feature_neutral_corr
+from sknumerai.metrics._meta_model_contribution import meta_model_contribution
+from sknumerai.metrics._numerai_corr import numerai_corr
+
+Metric = Callable[..., Any]
+
+# name: the metric, and which table becomes which of its arguments
+METRICS: dict[str, tuple[Metric, dict[str, str]]] = {
+    "numerai_corr": (numerai_corr, {"y_true": "y_true"}),
+    "fnc": (feature_neutral_corr, {"y_true": "y_true", "features": "features"}),
+    "mmc": (meta_model_contribution, {"y_true": "y_true", "meta_model": "meta_model"}),
+    "bmc": (meta_model_contribution, {"y_true": "y_true", "benchmark": "meta_model"}),
+    "cwmm": (corr_with, {"meta_model": "other"}),
+    "max_exposure": (max_feature_exposure, {"features": "features"}),
+    "exposure_dissimilarity": (
+        exposure_dissimilarity,
+        {"features": "features", "example_predictions": "example_predictions"},
+    ),
+}
+
+
+def era_table(
+    y_true: ArrayLike | None,
+    y_pred: ArrayLike,
+    *,
+    eras: ArrayLike,
+    metrics: Sequence[str | Metric] | Mapping[str, str | Metric] | None = None,
+    features: ArrayLike | None = None,
+    meta_model: ArrayLike | None = None,
+    benchmark: ArrayLike | None = None,
+    example_predictions: ArrayLike | None = None,
+) -> pd.DataFrame:
+    """Table of several scores of predictions, per era.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,) or None
+        Targets. Up to a fifth of an era's targets may be NaN. None leaves out the scores that
+        need targets.
+    y_pred : array-like, Series or DataFrame of shape (n_samples,) or (n_samples, n_predictions)
+        Finite predictions of the same rows. Two pandas indexes must be equal, or share no label.
+    eras : array-like of shape (n_samples,) or scalar
+        Era of every row.
+    metrics : list or dict, optional
+        Names of scores, or score functions, or a dict of both by the name of the column. None
+        takes all names whose tables are given:
+
+        "numerai_corr" : `numerai_corr`.
+        "fnc" : `feature_neutral_corr`; needs ``features``.
+        "mmc", "bmc" : `meta_model_contribution`; need ``meta_model`` and ``benchmark``.
+        "cwmm" : `corr_with` the ``meta_model``.
+        "max_exposure" : `max_feature_exposure`; needs ``features``.
+        "exposure_dissimilarity" : `exposure_dissimilarity`; needs ``features`` and
+            ``example_predictions``.
+
+        A function gets those of ``y_true``, ``y_pred``, ``eras``, ``features``, ``meta_model``,
+        ``benchmark`` and ``example_predictions`` that its signature names, and
+        ``aggregate=None`` if it names that; it returns scores per era, as the metrics of this
+        package do.
+    features : array-like or DataFrame of shape (n_samples, n_features), optional
+        Features of the same rows, in their own dtype; int8 is fastest.
+    meta_model, benchmark, example_predictions : array-like of shape (n_samples,), optional
+        Other predictions of the same rows.
+
+    Returns
+    -------
+    table : DataFrame of shape (n_eras, n_metrics)
+        In the order of the eras. For 2-D predictions the columns are a MultiIndex of prediction
+        and metric.
+
+    Raises
+    ------
+    MissingErasError
+        If there are no eras.
+    ValueError
+        If a metric is unknown or lacks a table, or as the metrics raise.
+
+    See Also
+    --------
+    score_summary : Statistics of the table.
+
+    Examples
+    --------
+    >>> from sknumerai.datasets import make_tournament
+    >>> from sknumerai.metrics import era_table
+    >>> tournament = make_tournament(n_eras=4, n_stocks=200, n_features=10, random_state=0)
+    >>> table = era_table(
+    ...     tournament.target,
+    ...     tournament.example_predictions,
+    ...     eras=tournament.eras,
+    ...     features=tournament.data,
+    ...     meta_model=tournament.meta_model,
+    ... )
+    >>> table.columns.tolist()
+    ['numerai_corr', 'fnc', 'mmc', 'cwmm', 'max_exposure']
+    """
+    if eras is None:
+        raise MissingErasError("eras is None; pass one era per row (or a scalar for one era).")
+    given = {
+        "y_true": y_true,
+        "features": features,
+        "meta_model": meta_model,
+        "benchmark": benchmark,
+        "example_predictions": example_predictions,
+    }
+    tables = {name: table for name, table in given.items() if table is not None}
+    functions = _functions(metrics, tables)
+    several = np.ndim(y_pred) > 1
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        scores = {name: function(y_pred=y_pred, eras=eras) for name, function in functions.items()}
+    _warn_once(caught)
+    if not several:
+        return pd.DataFrame(scores)
+    table = pd.concat(scores, axis=1, names=["metric", "prediction"]).swaplevel(axis=1)
+    columns = next(iter(scores.values())).columns
+    return table[pd.MultiIndex.from_product([columns, scores], names=["prediction", "metric"])]
+
+
+def _functions(metrics: Any, tables: dict[str, Any]) -> dict[str, Metric]:
+    """The metrics by the names of their columns, with all tables bound."""
+    if metrics is None:
+        metrics = [name for name, (_, needs) in METRICS.items() if needs.keys() <= tables.keys()]
+        if not metrics:
+            raise ValueError("No score can be computed of y_pred alone; pass y_true or features.")
+    if not isinstance(metrics, Mapping):
+        if isinstance(metrics, str):
+            raise ValueError(f"metrics must be a list or a dict; pass [{metrics!r}].")
+        metrics = {m if isinstance(m, str) else m.__name__: m for m in metrics}
+    if not metrics:
+        raise ValueError("metrics is empty; name at least one.")
+    return {
+        str(column): _named(metric, tables) if isinstance(metric, str) else _custom(metric, tables)
+        for column, metric in metrics.items()
+    }
+
+
+def _named(name: str, tables: dict[str, Any]) -> Metric:
+    if name not in METRICS:
+        raise ValueError(f"metrics names {name!r}; known are {', '.join(METRICS)}.")
+    function, needs = METRICS[name]
+    missing = [table for table in needs if table not in tables]
+    if missing:
+        raise ValueError(f"The metric {name!r} needs {missing[0]}; pass {missing[0]}=...")
+    arguments = {argument: tables[table] for table, argument in needs.items()}
+    return partial(function, **arguments, aggregate=None)
+
+
+def _custom(function: Metric, tables: dict[str, Any]) -> Metric:
+    names = signature(function).parameters
+    if "eras" not in names:
+        raise ValueError(
+            f"The metric {getattr(function, '__name__', function)!r} has no argument eras; pass a "
+            "function of y_true, y_pred and eras that returns scores per era."
+        )
+    arguments = {name: table for name, table in tables.items() if name in names}
+    return partial(function, **arguments, **({"aggregate": None} if "aggregate" in names else {}))
+
+
+def _warn_once(caught: Sequence[warnings.WarningMessage]) -> None:
+    """Issue every warning once, though several metrics meet the same constant prediction."""
+    for _, warning in {(str(w.message), w.category): w for w in caught}.items():
+        warnings.warn(warning.message, warning.category, stacklevel=3)

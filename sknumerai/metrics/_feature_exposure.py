@@ -1,0 +1,144 @@
+"""The functions feature_exposure() and max_feature_exposure()."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils._param_validation import validate_params
+
+from sknumerai._eras import group_eras
+from sknumerai._frames import Table, read_predictions
+from sknumerai._typing import ArrayLike
+from sknumerai.metrics._aggregate import Aggregate
+from sknumerai.metrics._exposure import exposures, max_exposures
+from sknumerai.metrics._per_era import (
+    AGGREGATE,
+    TOP_BOTTOM,
+    many_columns,
+    prediction_names,
+    prediction_table,
+    score_eras,
+    score_predictions,
+)
+
+
+@validate_params({"top_bottom": TOP_BOTTOM}, prefer_skip_nested_validation=True)
+def feature_exposure(
+    y_pred: ArrayLike,
+    *,
+    features: ArrayLike,
+    eras: ArrayLike | None = None,
+    top_bottom: int | None = None,
+) -> pd.DataFrame:
+    """Feature exposures of predictions: their correlation with every feature, per era.
+
+    Parameters
+    ----------
+    y_pred : array-like, Series or DataFrame of shape (n_samples,) or (n_samples, n_predictions)
+        Finite predictions.
+    features : array-like or DataFrame of shape (n_samples, n_features)
+        Features of the same rows, in their own dtype; int8 is fastest. Two pandas indexes must
+        be equal, or share no label.
+    eras : array-like of shape (n_samples,) or scalar, optional
+        Era of every row. None takes all rows as one era.
+    top_bottom : int, optional
+        Correlate over the lowest and highest ``top_bottom`` predictions of every era only.
+
+    Returns
+    -------
+    exposures : DataFrame of shape (n_eras, n_features)
+        Pearson correlations, in the order of the eras; zero for a feature that is constant in
+        the era, NaN, with one warning, where the prediction is. For 2-D predictions the columns
+        are a MultiIndex of prediction and feature.
+
+    Raises
+    ------
+    ValueError
+        If values are not finite, or predictions, features and eras do not fit together.
+
+    See Also
+    --------
+    max_feature_exposure : The largest of them.
+
+    Examples
+    --------
+    >>> from sknumerai.datasets import make_tournament
+    >>> from sknumerai.metrics import feature_exposure
+    >>> tournament = make_tournament(n_eras=4, n_stocks=200, n_features=10, random_state=0)
+    >>> feature_exposure(
+    ...     tournament.meta_model, features=tournament.data, eras=tournament.eras
+    ... ).shape
+    (4, 10)
+    """
+    table = many_columns("features", features)
+    predictions = prediction_table(y_pred, table)
+    groups = group_eras(eras, predictions.n_rows)
+    values = Table(read_predictions(predictions, groups), "y_pred")
+    kernel = partial(exposures, top_bottom=top_bottom)
+    per_era = score_eras(kernel, groups, predictions, values, table)
+    names = table.names or range(table.n_columns)
+    columns = [prediction_names(predictions), names]
+    per_era.columns = (
+        pd.Index(names)
+        if np.ndim(y_pred) == 1
+        else pd.MultiIndex.from_product(columns, names=["prediction", "feature"])
+    )
+    return per_era
+
+
+@validate_params(
+    {"top_bottom": TOP_BOTTOM, "aggregate": AGGREGATE}, prefer_skip_nested_validation=True
+)
+def max_feature_exposure(
+    y_pred: ArrayLike,
+    *,
+    features: ArrayLike,
+    eras: ArrayLike | None = None,
+    top_bottom: int | None = None,
+    aggregate: Aggregate = "mean",
+) -> Any:
+    """Largest absolute feature exposure of predictions, per era.
+
+    Parameters
+    ----------
+    y_pred : array-like, Series or DataFrame of shape (n_samples,) or (n_samples, n_predictions)
+        Finite predictions.
+    features : array-like or DataFrame of shape (n_samples, n_features)
+        Features of the same rows, in their own dtype; int8 is fastest. Two pandas indexes must
+        be equal, or share no label.
+    eras : array-like of shape (n_samples,) or scalar, optional
+        Era of every row. None takes all rows as one era.
+    top_bottom : int, optional
+        Correlate over the lowest and highest ``top_bottom`` predictions of every era only.
+    aggregate : {"mean", "std", "sharpe", "max_drawdown"}, callable or None, default="mean"
+        As in `numerai_corr`.
+
+    Returns
+    -------
+    score : float, Series or DataFrame
+        As in `numerai_corr`.
+
+    Raises
+    ------
+    ValueError
+        If values are not finite, or predictions, features and eras do not fit together.
+
+    See Also
+    --------
+    feature_exposure : All exposures.
+
+    Examples
+    --------
+    >>> from sknumerai.datasets import make_tournament
+    >>> from sknumerai.metrics import max_feature_exposure
+    >>> from sknumerai.neutralization import clip_exposure
+    >>> tournament = make_tournament(n_eras=4, n_stocks=200, n_features=10, random_state=0)
+    >>> data, eras = tournament.data, tournament.eras
+    >>> clipped = clip_exposure(tournament.example_predictions, data, 0.05, eras=eras)
+    >>> max_feature_exposure(clipped, features=data, eras=eras)
+    0.05
+    """
+    kernel = partial(max_exposures, top_bottom=top_bottom)
+    table = many_columns("features", features)
+    return score_predictions(kernel, y_pred, table, eras=eras, aggregate=aggregate)

@@ -1,0 +1,113 @@
+"""What the metrics that compare eras share: pairs of eras in, scores per later era out."""
+
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils._param_validation import Interval
+
+from sknumerai._eras import EraGroups, era_order, group_eras, map_eras
+from sknumerai._frames import Table, read_predictions
+from sknumerai._typing import Array, ArrayLike
+from sknumerai.exceptions import MissingErasError
+from sknumerai.metrics._aggregate import Aggregate
+from sknumerai.metrics._correlation import neutral_residual
+from sknumerai.metrics._per_era import like_predictions, prediction_table, score_eras
+
+N_PREVIOUS = [Interval(Integral, 1, None, closed="left")]
+
+
+def score_pairs(
+    kernel: Callable[..., Array],
+    y_pred: ArrayLike,
+    ids: ArrayLike,
+    eras: ArrayLike,
+    *,
+    name: str = "y_pred",
+    neutral_to: Table | None = None,
+    n_previous: int,
+    reduce: Callable[..., Array],
+    aggregate: Aggregate,
+) -> Any:
+    """Score every era against its predecessors, and reduce to one score per era.
+
+    Parameters
+    ----------
+    kernel : callable
+        ``kernel(values, ids, is_later)`` on the rows of two eras; returns shape
+        (n_predictions,).
+    y_pred, ids, eras, n_previous, aggregate
+        As in `churn`.
+    name : str
+        What error messages call ``y_pred``.
+    neutral_to : Table, optional
+        Features that the predictions of every era are neutralized to first.
+    reduce : callable
+        ``reduce(scores, axis=0)`` over the predecessors.
+
+    Returns
+    -------
+    score : float, Series or DataFrame
+        As in `numerai_corr`, without the first era.
+    """
+    if eras is None:
+        raise MissingErasError("eras is None; pass one era per row, to compare one with the next.")
+    predictions = prediction_table(y_pred, *([] if neutral_to is None else [neutral_to]), name=name)
+    groups = group_eras(eras, predictions.n_rows)
+    order = era_order(groups)
+    if len(order) < 2:
+        raise ValueError("There is only one era and nothing to compare it to; pass several.")
+    values = read_predictions(predictions, groups)
+    if neutral_to is not None:
+        residuals = map_eras(neutral_residual, groups, Table(values, name), neutral_to)
+        values = groups.assemble(residuals)
+    number = np.empty(predictions.n_rows, dtype=np.intp)
+    for place, i in enumerate(order):
+        number[groups.rows[i]] = place
+    everything = np.arange(predictions.n_rows)
+    rows = [everything[groups.rows[i]] for i in order]
+    before = [range(max(0, i - n_previous), i) for i in range(1, len(order))]
+    labels = [groups.labels[i] for i in order]
+    pairs = EraGroups(
+        [labels[i + 1] for i, earlier in enumerate(before) for _ in earlier],
+        [
+            np.concatenate([rows[j], rows[i + 1]])
+            for i, earlier in enumerate(before)
+            for j in earlier
+        ],
+        predictions.n_rows,
+    )
+    tables = (Table(values, name), Table(_id_codes(ids, len(number)), "ids"))
+    per_pair = score_eras(
+        _Later(kernel), pairs, predictions, *tables, Table(number, "eras"), in_order=False
+    ).to_numpy()
+    parts = np.split(per_pair, np.cumsum([len(earlier) for earlier in before])[:-1])
+    per_era = pd.DataFrame(
+        [reduce(part, axis=0) for part in parts], index=pd.Index(labels[1:], name="era")
+    )
+    return like_predictions(per_era, y_pred, predictions, aggregate)
+
+
+class _Later:
+    """Calls a kernel on two eras with a mask of the later one instead of their numbers."""
+
+    def __init__(self, kernel: Callable[..., Array]):
+        self.kernel = kernel
+
+    def __call__(self, values: Array, ids: Array, number: Array) -> Array:
+        return self.kernel(values, ids, number == number.max())
+
+
+def _id_codes(ids: ArrayLike, n_rows: int) -> Array:
+    """A number for every id."""
+    codes, _ = pd.factorize(np.asarray(ids))
+    if len(codes) != n_rows:
+        raise ValueError(f"ids has {len(codes)} entries for {n_rows} rows; pass one per row.")
+    if (codes < 0).any():
+        raise ValueError(
+            f"{int((codes < 0).sum())} of {n_rows} ids are missing, first at row "
+            f"{int(np.argmax(codes < 0))}; name the stock of every row."
+        )
+    return codes
