@@ -1,5 +1,7 @@
 """Configuration of the documentation. The build needs no network."""
 
+import sklearn
+
 import sknumerai
 
 project = "sknumerai"
@@ -36,6 +38,11 @@ def skip_what_scikit_learn_wrote(app, what, name, obj, skip, options):
     return True if (getattr(obj, "__module__", None) or "").startswith("sklearn.") else None
 
 
+def restore_scikit_learn(gallery_conf, fname):
+    """Start every example with scikit-learn's defaults: the gallery runs them in one process."""
+    sklearn.set_config(enable_metadata_routing=False)
+
+
 # --- examples -------------------------------------------------------------------------------------
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -45,6 +52,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("sknumerai",),
     "download_all_examples": False,
+    "reset_modules": ("matplotlib", "seaborn", restore_scikit_learn),
     "show_memory": False,
     "write_computation_times": False,
 }

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from functools import cache
 from typing import Any
 
 import numpy as np
 from scipy.linalg import blas
-from threadpoolctl import ThreadpoolController
+from sklearn.utils.parallel import _get_threadpool_controller
 
 from sknumerai._typing import Array
 
@@ -15,11 +14,6 @@ BLOCK_SIZE = 2**18  # values converted at a time, so that a block stays in the c
 GRAM_ROWS = 32
 EXACT_FLOAT32 = 2**24  # integers below are exact in float32
 CONSTANT_COLUMN = 1e-20  # share of a sum of squares left after centring that is rounding
-
-
-@cache
-def _thread_pools() -> ThreadpoolController:
-    return ThreadpoolController()  # finding the libraries takes milliseconds
 
 
 def one_thread() -> AbstractContextManager[Any]:
@@ -30,7 +24,7 @@ def one_thread() -> AbstractContextManager[Any]:
     the processors from the other's: only the large products and factorizations, all of scipy's
     BLAS, are worth more than one.
     """
-    return _thread_pools().limit(limits=1, user_api="blas")
+    return _get_threadpool_controller().limit(limits=1, user_api="blas")
 
 
 class StandardizedFeatures:
