@@ -2,6 +2,7 @@
 
 import numbers
 import re
+import sys
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -114,7 +115,7 @@ def group_eras(eras: ArrayLike | None, n_samples: int) -> EraGroups:
                 f"No eras were given: all {n_samples} rows are treated as one era. "
                 "Pass eras=... if the table holds several.",
                 SingleEraWarning,
-                stacklevel=4,
+                stacklevel=callers_level(),
             )
         return EraGroups([None], [slice(0, n_samples)], n_samples)
     if _is_scalar(eras):
@@ -254,6 +255,19 @@ def _era_key(label: Hashable) -> tuple[str, Any]:
     return ("live", 0) if label is None else ("unknown", 0)
 
 
+def callers_level() -> int:
+    """Stack level, for `warnings.warn`, of the first caller outside of this package.
+
+    Frames of scikit-learn are skipped, too: its validation and its output containers wrap ours.
+    """
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
+        ("sknumerai.", "sklearn.")
+    ):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 def warn_of_eras(problem: str, labels: Sequence[Hashable], category: type[Warning]) -> None:
     """One warning that names the eras, the first few of many."""
     if not labels:
@@ -262,7 +276,7 @@ def warn_of_eras(problem: str, labels: Sequence[Hashable], category: type[Warnin
     if labels[0] is not None:
         some = ", ".join(map(str, labels[:5])) + ", ..." * (len(labels) > 5)
         where = f"{len(labels)} era{'s' * (len(labels) > 1)} ({some})"
-    warnings.warn(f"In {where} {problem}", category, stacklevel=5)
+    warnings.warn(f"In {where} {problem}", category, stacklevel=callers_level())
 
 
 @contextmanager

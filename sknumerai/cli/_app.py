@@ -10,109 +10,39 @@ import typer
 
 import sknumerai
 from sknumerai.cli._errors import CommandError, warnings_on_one_line
+from sknumerai.cli._options import (
+    BenchmarkColumnOption,
+    BenchmarkOption,
+    Bounds,
+    EraColumnOption,
+    FeatureColumnsOption,
+    FeatureSetOption,
+    FeaturesJsonOption,
+    FeaturesOption,
+    MetaModelColumnOption,
+    MetaModelOption,
+    NJobsOption,
+    Normalize,
+    NormalizeOption,
+    OnInfeasible,
+    OutputOption,
+    OverwriteOption,
+    PerEraOption,
+    PlotOption,
+    PredictionColumnOption,
+    PredictionsOption,
+    QuietOption,
+    Scale,
+    ScaleOption,
+    ScoredFeaturesOption,
+    SingleEraOption,
+    TargetColumnOption,
+    TargetsOption,
+)
 
 # The jobs are imported by the subcommand that does them: --help must not wait for scipy.
 
 USAGE_ERROR = 2
-
-
-class Bounds(StrEnum):
-    """Rules of clipping."""
-
-    symmetric = "symmetric"
-    shrink = "shrink"
-
-
-class Normalize(StrEnum):
-    """What is done to the predictions of an era before."""
-
-    gaussian = "gaussian"
-    rank = "rank"
-    none = "none"
-
-
-class Scale(StrEnum):
-    """What is done to the predictions of an era after."""
-
-    minmax = "minmax"
-    std = "std"
-    none = "none"
-
-
-class OnInfeasible(StrEnum):
-    """What to do where limits cannot be met."""
-
-    error = "raise"
-    warn = "warn"
-
-
-PredictionsOption = Annotated[
-    Path,
-    typer.Option(
-        help="CSV or parquet with the ids as column 'id' (or as index) and numeric columns.",
-        show_default=False,
-    ),
-]
-FeaturesOption = Annotated[
-    Path,
-    typer.Option(
-        help="Parquet with ids, eras and features, such as validation.parquet. It is read era by "
-        "era; eras without predictions are skipped.",
-        show_default=False,
-    ),
-]
-OutputOption = Annotated[
-    Path,
-    typer.Option(
-        help="CSV or parquet to write: the ids and the prediction columns, in the order of the "
-        "predictions. Other columns are not kept.",
-        show_default=False,
-    ),
-]
-NormalizeOption = Annotated[
-    Normalize, typer.Option(help="Before, per era: normal quantiles of the ranks, ranks, nothing.")
-]
-ScaleOption = Annotated[
-    Scale,
-    typer.Option(
-        help="After, per era: onto [0, 1] as uploads need, unit standard deviation, nothing."
-    ),
-]
-PredictionColumnOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="NAME",
-        help="Column of predictions; repeat for several.  [default: 'prediction' if there is one, "
-        "else all numeric columns but the era]",
-    ),
-]
-FeatureSetOption = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Feature set or group of features.json: small, medium, ..."),
-]
-FeaturesJsonOption = Annotated[
-    Path | None, typer.Option(help="The features.json.  [default: the one beside the features]")
-]
-FeatureColumnsOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="REGEX",
-        help="Regular expression that feature columns match.  [default: names that start with "
-        "'feature']",
-    ),
-]
-EraColumnOption = Annotated[
-    str, typer.Option(metavar="NAME", help="Column of the eras in the file of features.")
-]
-SingleEraOption = Annotated[
-    bool,
-    typer.Option(
-        "--single-era", help="Take all rows as one era, as in a live file; it is read whole."
-    ),
-]
-NJobsOption = Annotated[int, typer.Option(help="Eras computed in parallel; -1 is all processors.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress bar and no report.")]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -241,6 +171,60 @@ def neutralize(
     )
     report = _stream.neutralize(
         job, proportion=proportion, normalize=_or_none(normalize), scale=_or_none(scale)
+    )
+    if not quiet:
+        typer.echo(report)
+
+
+@app.command()
+def score(
+    predictions: PredictionsOption,
+    targets: TargetsOption,
+    features: ScoredFeaturesOption = None,
+    feature_set: FeatureSetOption = None,
+    features_json: FeaturesJsonOption = None,
+    feature_columns: FeatureColumnsOption = None,
+    meta_model: MetaModelOption = None,
+    meta_model_column: MetaModelColumnOption = None,
+    benchmark: BenchmarkOption = None,
+    benchmark_column: BenchmarkColumnOption = None,
+    prediction_column: PredictionColumnOption = None,
+    target_column: TargetColumnOption = "target",
+    era_column: EraColumnOption = "era",
+    per_era: PerEraOption = None,
+    plot: PlotOption = None,
+    n_jobs: NJobsOption = 1,
+    quiet: QuietOption = False,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Score predictions era by era, with all metrics that the files given allow.
+
+    CORR always; FNC and the largest feature exposure with --features; MMC and the correlation
+    with the meta model with --meta-model; BMC with --benchmark. Eras without predictions, or
+    without targets, are left out.
+    """
+    _check_jobs(n_jobs)
+    from sknumerai.cli import _score
+
+    report = _score.score(
+        _score.Job(
+            predictions=predictions,
+            prediction_columns=prediction_column or [],
+            targets=targets,
+            target_column=target_column,
+            era_column=era_column,
+            features=features,
+            choice=_score.FeatureChoice(feature_set, features_json, feature_columns),
+            meta_model=meta_model,
+            meta_model_column=meta_model_column,
+            benchmark=benchmark,
+            benchmark_column=benchmark_column,
+            per_era=per_era,
+            plot=plot,
+            n_jobs=n_jobs,
+            quiet=quiet,
+            overwrite=overwrite,
+        )
     )
     if not quiet:
         typer.echo(report)

@@ -2,9 +2,39 @@
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from sknumerai._typing import Array, Normalize, Scale
+
+
+def rank_columns(values: Array) -> Array:
+    """Ranks 1 to n of every column, ties sharing their average rank.
+
+    As ``scipy.stats.rankdata(values, axis=0)``, several times faster for many columns: they are
+    sorted where they lie contiguously.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, m)
+        Finite.
+
+    Returns
+    -------
+    ranks : ndarray of shape (n, m), float64
+    """
+    rows = np.ascontiguousarray(values.T)
+    order = np.argsort(rows, axis=1)
+    ascending = np.take_along_axis(rows, order, axis=1)
+    position = np.broadcast_to(np.arange(1.0, rows.shape[1] + 1), rows.shape)
+    starts = np.ones(rows.shape, dtype=bool)
+    starts[:, 1:] = ascending[:, 1:] != ascending[:, :-1]
+    ends = np.roll(starts, -1, axis=1)
+    ends[:, -1] = True
+    first = np.maximum.accumulate(np.where(starts, position, 0.0), axis=1)
+    last = np.where(ends, position, np.inf)
+    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+    ranks = np.empty(rows.shape)
+    np.put_along_axis(ranks, order, (first + last) / 2, axis=1)
+    return ranks.T
 
 
 def normalize_columns(predictions: Array, normalize: Normalize) -> Array:
@@ -23,7 +53,7 @@ def normalize_columns(predictions: Array, normalize: Normalize) -> Array:
     """
     if normalize is None:
         return predictions.astype(np.float64)
-    ranks = (rankdata(predictions, axis=0) - 0.5) / len(predictions)
+    ranks = (rank_columns(predictions) - 0.5) / len(predictions)
     return ranks if normalize == "rank" else ndtri(ranks)
 
 

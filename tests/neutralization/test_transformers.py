@@ -585,3 +585,36 @@ class TestPipelines:
         predictions, features, eras = tournament
         FeatureNeutralizer(verbose=True).fit_transform(predictions, features=features, eras=eras)
         assert re.search(r"3/3 .*era", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int8])
+def test_rank_columns(dtype):
+    from scipy.stats import rankdata
+
+    from sknumerai.neutralization._scaling import rank_columns
+
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 5, 300):
+        values = rng.integers(0, n + 1, (n, 4)).astype(dtype)
+        values[:, 1] = 3
+        np.testing.assert_array_equal(rank_columns(values), rankdata(values, axis=0))
+        np.testing.assert_array_equal(
+            rank_columns(np.asfortranarray(values)), rankdata(values, axis=0)
+        )
+
+
+def test_warnings_point_at_the_caller():
+    """However deep the layers of this package and of scikit-learn's validation are."""
+    _, features = make_era(np.random.default_rng(0), 30, 3)
+    for call in (
+        lambda: neutralize(np.ones(30), features),
+        lambda: clip_exposure(np.ones(30), features),
+        lambda: (
+            FeatureNeutralizer()
+            .set_output(transform="pandas")
+            .fit_transform(pd.DataFrame({"p": np.ones(30)}), features=features)
+        ),
+    ):
+        with pytest.warns(ConstantPredictionWarning) as caught:
+            call()
+        assert caught[0].filename == __file__
