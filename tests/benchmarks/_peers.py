@@ -1,0 +1,68 @@
+"""What the package is measured against."""
+
+import time
+
+import numpy as np
+
+
+def notebook_clip(prediction, features, max_exposure, cap):
+    """The community notebook's exposure reduction: Adamax until the loss is below 1e-7.
+
+    A port to torch, with its learning rate, start (zeros) and loss; features enter as there,
+    scaled to [0, 1] and centred by 0.5, in float32. Its target exposures are the start
+    exposures clipped to the limit, so that no exposure may grow or change sign either.
+
+    Returns the clipped prediction, the number of steps, and the seconds; stops at ``cap``.
+    """
+    import torch
+
+    x = torch.from_numpy(features.astype(np.float32) / 4 - 0.5)
+    y = torch.from_numpy(prediction.astype(np.float32))[:, None]
+    weights = torch.zeros((x.shape[1], 1), requires_grad=True)
+    optimizer = torch.optim.Adamax([weights], lr=1e-3, eps=1e-7)
+
+    def exposures(left):
+        centred = x - x.mean(dim=0)
+        centred = centred / centred.norm(dim=0)
+        left = left - left.mean(dim=0)
+        return centred.T @ (left / left.norm(dim=0))
+
+    start = time.perf_counter()
+    target = exposures(y).clip(-max_exposure, max_exposure)
+    steps = 0
+    while True:
+        optimizer.zero_grad()
+        e = exposures(y - x @ weights)
+        loss = torch.sum(
+            torch.relu(torch.relu(e) - torch.relu(target))
+            + torch.relu(torch.relu(-e) - torch.relu(-target))
+        )
+        loss.backward()
+        optimizer.step()
+        steps += 1
+        elapsed = time.perf_counter() - start
+        if loss < 1e-7 or elapsed > cap:
+            break
+    return (y - x @ weights).detach().numpy()[:, 0].astype(float), steps, elapsed
+
+
+def official_neutralize(predictions, features, proportion=1.0):
+    """numerai-tools' neutralize."""
+    import pandas as pd
+    from numerai_tools.scoring import neutralize
+
+    return neutralize(pd.DataFrame(predictions), pd.DataFrame(features), proportion)
+
+
+def numerblox_neutralize(predictions, features, proportions):
+    """numerblox' FeatureNeutralizer on several columns and proportions of one era."""
+    import pandas as pd
+    from numerblox.neutralizers import FeatureNeutralizer
+
+    names = [f"p{j}" for j in range(predictions.shape[1])]
+    neutralizer = FeatureNeutralizer(pred_name=names, proportion=list(proportions), num_cores=1)
+    return neutralizer.transform(
+        predictions,
+        features=pd.DataFrame(features).add_prefix("feature_"),
+        era_series=pd.Series(["0001"] * len(predictions)),
+    )
