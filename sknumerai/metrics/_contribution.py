@@ -9,8 +9,10 @@ from sknumerai.metrics._correlation import (
     rows_of,
     top_and_bottom,
 )
+from sknumerai.neutralization._projection import ZERO_RESIDUAL
 from sknumerai.neutralization._scaling import normalize_columns
 
+NEARLY_NOTHING = 1e-12  # share of a sum of squares below which its difference has few digits
 BUCKETS = 4.0  # targets in [0, 1] are scored as the buckets 0 to 4, as in numerai-tools
 
 
@@ -35,7 +37,8 @@ def correlation_contribution(
     Returns
     -------
     scores : ndarray of shape (m,)
-        NaN where a prediction, or the meta model, is constant.
+        NaN where a prediction, or the meta model, is constant, or nothing of a prediction is
+        left.
 
     References
     ----------
@@ -98,6 +101,11 @@ def _covariances(
     if size == 0.0:
         return np.full(predictions.shape[1], np.nan)
     shares = (reference @ predictions) / size
+    squares = np.einsum("ij,ij->j", predictions, predictions)
+    copies = np.flatnonzero(squares - shares**2 * size < NEARLY_NOTHING * squares)
+    left = predictions[:, copies] - np.outer(reference, shares[copies])
+    nothing = np.linalg.norm(left, axis=0) < ZERO_RESIDUAL * np.sqrt(squares[copies])
+    shares[copies[nothing]] = np.nan  # what is left of a copy of the reference is rounding noise
     if top_bottom is None:  # the residual itself need not be formed
         return (targets @ predictions - (targets @ reference) * shares) / len(targets)
     residual = predictions - np.outer(reference, shares)

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from sknumerai.exceptions import ConstantPredictionWarning
+from sknumerai.metrics import meta_model_contribution
 from tests.metrics._catalogue import COLUMNS_INTERACT, CUT, OURS
 from tests.metrics._tournament import convert, make_table, reorder, select
 
@@ -194,3 +195,18 @@ def test_too_many_top_and_bottom_rows_are_an_error(name, table):
     part = select(table, np.arange(len(table.target)) < 23)
     with pytest.raises(ValueError, match=r"top_bottom=12 needs 24 rows"):
         OURS[name](part)
+
+
+@pytest.mark.parametrize("top_bottom", [None, 10])
+def test_contribution_of_the_meta_model_itself_is_no_number(top_bottom):
+    """It would be rounding noise, of which a Sharpe ratio could be anything."""
+    rng = np.random.default_rng(0)
+    y, meta_model, other = rng.normal(size=(3, 100))
+    eras = np.repeat([1, 2], 50)
+    predictions = np.column_stack([meta_model, np.exp(meta_model), other])
+    with pytest.warns(ConstantPredictionWarning, match="2 eras"):
+        scores = meta_model_contribution(
+            y, predictions, meta_model=meta_model, eras=eras, top_bottom=top_bottom, aggregate=None
+        )
+    assert scores[[0, 1]].isna().all(axis=None)
+    assert scores[2].notna().all()
