@@ -59,7 +59,7 @@ docs: $(VENV)/.stamp-docs
 
 clean:
 	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	rm -rf docs/_build docs/auto_examples docs/generated
+	rm -rf docs/_build docs/auto_examples docs/generated sknumerai-demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up ---------------------------------------------------------------------------------------

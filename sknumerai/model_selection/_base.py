@@ -31,6 +31,8 @@ class EraCrossValidator(BaseCrossValidator):
     numbers and folds into rows.
     """
 
+    n_splits: int
+
     # one key, eras, serves estimators, scorers and splitters
     __metadata_request__split: ClassVar[dict[str, str]] = {"groups": "eras"}
 
@@ -69,6 +71,19 @@ class EraCrossValidator(BaseCrossValidator):
                     f"only {len(order)} eras. Pass more eras, fewer splits or a shorter horizon."
                 )
             yield eras.indices(order[train]), eras.indices(order[test])
+
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
+        """Return the number of splits.
+
+        Parameters
+        ----------
+        X, y, groups : ignored
+
+        Returns
+        -------
+        n_splits : int
+        """
+        return self.n_splits
 
     def _split_eras(self, n_eras: int) -> Iterator[tuple[Array, Array]]:
         """Folds of era numbers."""

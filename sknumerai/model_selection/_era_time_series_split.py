@@ -69,19 +69,6 @@ class EraTimeSeriesSplit(EraCrossValidator):
         self.max_train_eras = max_train_eras
         self.test_eras = test_eras
 
-    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
-        """Return the number of splits.
-
-        Parameters
-        ----------
-        X, y, groups : ignored
-
-        Returns
-        -------
-        n_splits : int
-        """
-        return self.n_splits
-
     def _split_eras(self, n_eras: int) -> Iterator[tuple[Array, Array]]:
         size = n_eras // (self.n_splits + 1) if self.test_eras is None else self.test_eras
         gap = unknown_eras(self.horizon) if self.gap is None else self.gap

@@ -65,19 +65,6 @@ class PurgedEraKFold(EraCrossValidator):
         self.purge = purge
         self.embargo = embargo
 
-    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
-        """Return the number of splits.
-
-        Parameters
-        ----------
-        X, y, groups : ignored
-
-        Returns
-        -------
-        n_splits : int
-        """
-        return self.n_splits
-
     def _split_eras(self, n_eras: int) -> Iterator[tuple[Array, Array]]:
         self._check_number(n_eras, self.n_splits, "one for each split")
         purge = overlapping_eras(self.horizon) if self.purge is None else self.purge
