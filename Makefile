@@ -34,7 +34,8 @@ help:
 demo: $(VENV)/.stamp-demo
 	@$(BIN)/sknumerai demo
 
-# The test processes fill the cores; threads of BLAS and OpenMP on top would only wait for each other.
+# One OpenMP thread per process: on small eras, and beside other processes, more threads mostly wait
+# for each other, which makes the gradient boosting of tests and examples several times slower.
 test: $(VENV)/.stamp-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -54,7 +55,7 @@ bench: $(VENV)/.stamp-bench
 	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
 
 docs: $(VENV)/.stamp-docs
-	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo 'the documentation is in docs/_build/html/index.html'
 
 clean:

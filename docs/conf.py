@@ -56,6 +56,8 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "write_computation_times": False,
 }
+# the function above cannot be pickled: Sphinx then reads this configuration anew, which is fine
+suppress_warnings = ["config.cache"]
 
 # --- HTML -----------------------------------------------------------------------------------------
 html_theme = "pydata_sphinx_theme"

@@ -100,9 +100,11 @@ def make_tournament(
         factor_returns : ndarray of shape (`n_eras` + `live`, n_groups)
             The returns :math:`f_{tk}`.
         feature_names : list of str
+            In the order of the columns.
         feature_groups : dict of str to list of str
             Every feature is in one group.
         DESCR : str
+            A description of the tournament.
 
     Raises
     ------

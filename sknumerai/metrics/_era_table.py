@@ -61,13 +61,13 @@ def era_table(
         Names of scores, or score functions, or a dict of both by the name of the column. None
         takes all names whose tables are given:
 
-        "numerai_corr" : `numerai_corr`.
-        "fnc" : `feature_neutral_corr`; needs ``features``.
-        "mmc", "bmc" : `meta_model_contribution`; need ``meta_model`` and ``benchmark``.
-        "cwmm" : `corr_with` the ``meta_model``.
-        "max_exposure" : `max_feature_exposure`; needs ``features``.
-        "exposure_dissimilarity" : `exposure_dissimilarity`; needs ``features`` and
-            ``example_predictions``.
+        - "numerai_corr": `numerai_corr`.
+        - "fnc": `feature_neutral_corr`; needs ``features``.
+        - "mmc", "bmc": `meta_model_contribution`; need ``meta_model`` and ``benchmark``.
+        - "cwmm": `corr_with` the ``meta_model``.
+        - "max_exposure": `max_feature_exposure`; needs ``features``.
+        - "exposure_dissimilarity": `exposure_dissimilarity`; needs ``features`` and
+          ``example_predictions``.
 
         A function gets those of ``y_true``, ``y_pred``, ``eras``, ``features``, ``meta_model``,
         ``benchmark`` and ``example_predictions`` that its signature names, and

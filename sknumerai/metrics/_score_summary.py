@@ -70,17 +70,17 @@ def score_summary(
         A Series of statistics, or for two-dimensional scores a DataFrame of columns and
         statistics:
 
-        mean, std, sharpe : mean, standard deviation (ddof=0) and their ratio.
-        smart_sharpe : the Sharpe ratio divided by a penalty for autocorrelation ρ,
-            sqrt(1 + 2 Σᵢ (1 - i/n) ρⁱ) [1]_.
-        max_drawdown : deepest fall of the cumulative sum below its peak so far, which starts at
-            0; at least 0.
-        hit_rate : share of eras with a positive score.
-        autocorrelation : ρ, the correlation of scores with those of the era before.
-        payout : mean over eras of clip(payout_multiplier · score, ± payout_limit), an estimate
-            of what a stake earns per round, not compounded and without Numerai's later changes
-            of rules [2]_.
-        n_eras : number of eras.
+        - mean, std, sharpe: mean, standard deviation (ddof=0) and their ratio.
+        - smart_sharpe: the Sharpe ratio divided by a penalty for autocorrelation ρ,
+          sqrt(1 + 2 Σᵢ (1 - i/n) ρⁱ) [1]_.
+        - max_drawdown: deepest fall of the cumulative sum below its peak so far, which starts at
+          0; at least 0.
+        - hit_rate: share of eras with a positive score.
+        - autocorrelation: ρ, the correlation of scores with those of the era before.
+        - payout: mean over eras of clip(payout_multiplier · score, ± payout_limit), an estimate
+          of what a stake earns per round, not compounded and without Numerai's later changes
+          of rules [2]_.
+        - n_eras: number of eras.
 
         All but the last are NaN where the score of an era is; sharpe and what follows from it
         also where all scores are the same, autocorrelation for fewer than three eras.

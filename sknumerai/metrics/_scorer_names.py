@@ -59,8 +59,8 @@ def get_era_scorer(name: str) -> EraScorer:
     Parameters
     ----------
     name : str
-        One of `get_era_scorer_names`. A name with "_sharpe" is the mean over the standard
-        deviation of the eras' scores; one with "neg_" is the negative of a quantity of which
+        One of `get_era_scorer_names`. A name with ``"_sharpe"`` is the mean over the standard
+        deviation of the eras' scores; one with ``"neg_"`` is the negative of a quantity of which
         less is better.
 
     Returns

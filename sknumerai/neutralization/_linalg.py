@@ -1,7 +1,7 @@
 """Kernel: one era's features as a standardized matrix, exactly and without copying it."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from sknumerai._typing import Array
 
 BLOCK_SIZE = 2**18  # values converted at a time, so that a block stays in the cache
 GRAM_ROWS = 32
+SMALL_GRAM = 512  # features up to which a second thread costs more than it brings
 EXACT_FLOAT32 = 2**24  # integers below are exact in float32
 CONSTANT_COLUMN = 1e-20  # share of a sum of squares left after centring that is rounding
 
@@ -185,6 +186,7 @@ class StandardizedFeatures:
 def _lower_product(block: Array) -> Array:
     """AᵀA, of which the lower triangle is valid, by the BLAS that factorizes it later."""
     syrk = blas.ssyrk if block.dtype == np.float32 else blas.dsyrk
-    if block.flags.f_contiguous:
-        return syrk(1.0, block, trans=1, lower=1)
-    return syrk(1.0, block.T, lower=0).T
+    with one_thread() if block.shape[1] <= SMALL_GRAM else nullcontext():
+        if block.flags.f_contiguous:
+            return syrk(1.0, block, trans=1, lower=1)
+        return syrk(1.0, block.T, lower=0).T

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sknumerai.exceptions import MissingErasError
+from sknumerai.metrics import get_era_scorer, numerai_corr
 from sknumerai.neutralization import (
     ExposureClipper,
     FeatureNeutralizer,
@@ -158,6 +159,7 @@ def test_search_over_both(data, n_jobs):
             "neutralizedregressor__regressor__max_depth": [2, 3],
         },
         cv=GroupKFold(2).set_split_request(groups="eras"),
+        scoring=get_era_scorer("numerai_corr"),
         n_jobs=n_jobs,
         error_score="raise",
     ).fit(frame, y, eras=eras)
@@ -167,7 +169,9 @@ def test_search_over_both(data, n_jobs):
     raw = best[-1].regressor_.predict(best[0].transform(frame))
     limit = best[-1].transformer_.max_exposure
     np.testing.assert_allclose(predictions, clip_exposure(raw, frame, limit, eras=eras), atol=1e-6)
-    assert search.score(frame, y, eras=eras) == pytest.approx(best.score(frame, y, eras=eras))
+    assert search.score(frame, y, eras=eras) == pytest.approx(
+        numerai_corr(y, predictions, eras=eras)
+    )
 
 
 def test_cross_validate_equals_hand_made_folds(data):
