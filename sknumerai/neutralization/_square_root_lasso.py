@@ -11,7 +11,7 @@ from sknumerai.neutralization._linalg import StandardizedFeatures
 from sknumerai.neutralization._pivoting import ACCURACY, GramProblem, PivotingError
 from sknumerai.neutralization._projection import FeatureProjection
 
-FIRST_COLUMNS = 64  # most violated limits that enter the working set at first; then it doubles
+FIRST_COLUMNS = 128  # most violated limits that enter the working set at first; then it doubles
 WHOLE_GRAM = 0.5  # share of the features in the working set from which on all are taken
 ROUGH = 0.01  # accuracy of the residual norm while the working set is incomplete
 MAX_PASSES = 60
