@@ -1,6 +1,6 @@
 """
-A search over model and neutralization
-======================================
+A search over model and neutralization in a pipeline
+====================================================
 
 How much to neutralize, or where to clip, is a parameter like any other: this example searches over
 it together with a parameter of the model, inside a pipeline, in folds made of whole eras. Then it
@@ -12,11 +12,9 @@ scores the variants on eras that none of them has seen.
 # ----
 #
 # Returns of neighboring eras overlap: each sums four weeks and shares three of them with the next.
-# Every fourth era is used for training, so that the folds have nothing in common. The target is
-# centered, since neutralization removes the mean of a prediction as well.
+# Every fourth era is used for training, so that eras have nothing in common.
 
 import tempfile
-import time
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -24,11 +22,17 @@ import sklearn
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from sknumerai.datasets import make_tournament
-from sknumerai.metrics import max_feature_exposure, numerai_corr
+from sknumerai.metrics import (
+    get_era_scorer,
+    max_feature_exposure,
+    numerai_corr,
+    score_summary,
+)
+from sknumerai.model_selection import PurgedEraKFold
 from sknumerai.neutralization import ExposureClipper, FeatureNeutralizer, NeutralizedRegressor
 
 tournament = make_tournament(
@@ -43,9 +47,8 @@ number = tournament.eras.astype(int)
 train = (tournament.data_type == "train") & (number % 4 == 1)
 test = tournament.data_type == "validation"
 
-target = tournament.target - 0.5
-X, y, eras = tournament.data[train], target[train], tournament.eras[train]
-X_test, y_test, eras_test = tournament.data[test], target[test], tournament.eras[test]
+X, y, eras = tournament.data[train], tournament.target[train], tournament.eras[train]
+X_test, y_test, eras_test = tournament.data[test], tournament.target[test], tournament.eras[test]
 
 # %%
 # The pipeline
@@ -55,9 +58,11 @@ X_test, y_test, eras_test = tournament.data[test], target[test], tournament.eras
 # limited: hence ``features=X`` in every call. Without it the regressor would take the columns that
 # reach it.
 #
-# Metadata routing carries ``eras`` and ``features`` through the search and the pipeline. The steps
-# of this package ask for them on their own; the splitter has to be told that its groups are the
-# eras.
+# Metadata routing carries ``eras`` and ``features`` through the search and the pipeline. The steps,
+# the splitter and the scorer ask for them on their own.
+#
+# The splitter counts eras as they are. It would leave out three eras on each side of a test block
+# and cannot know that these do not overlap: hence ``purge=0``.
 
 sklearn.set_config(enable_metadata_routing=True)
 
@@ -70,19 +75,16 @@ pipeline = Pipeline(
         ("model", NeutralizedRegressor(booster, FeatureNeutralizer())),
     ]
 )
-folds = GroupKFold(n_splits=3).set_split_request(groups="eras")
+folds = PurgedEraKFold(3, purge=0)
 
 # %%
 # The search
 # ----------
 #
-# The grid holds neutralization at three proportions and clipping at two limits. The clipper's
-# defaults, ranks before and [0, 1] after, suit uploads; here the predictions must stay in units of
-# the target, because the score of the search is the estimator's own, R² of the final predictions.
-# (The scorers of scikit-learn, ``scoring="r2"`` among them, pass no metadata to ``predict``.)
-# ``error_score="raise"`` makes sure that missing metadata is an error and not a score of NaN.
+# The grid holds neutralization at three proportions and clipping at two limits. The score of a
+# setting is the Sharpe ratio of its correlations with the target (CORR) over the eras of a test
+# block. ``error_score="raise"`` makes sure that missing metadata is an error, not a score of NaN.
 
-clipper = ExposureClipper(normalize=None, scale=None)
 leaves = [4, 16]
 grid = [
     {
@@ -91,35 +93,31 @@ grid = [
     },
     {
         "model__regressor__max_leaf_nodes": leaves,
-        "model__transformer": [clipper],
+        "model__transformer": [ExposureClipper()],
         "model__transformer__max_exposure": [0.1, 0.2],
     },
 ]
 
-
-def search(memory):
-    """Search the grid, and time it."""
-    start = time.perf_counter()
-    estimator = clone(pipeline).set_params(model__memory=memory)
-    result = GridSearchCV(estimator, grid, cv=folds, error_score="raise")
-    result.fit(X, y, eras=eras, features=X)
-    return result, time.perf_counter() - start
-
+with tempfile.TemporaryDirectory() as folder:
+    search = GridSearchCV(
+        clone(pipeline).set_params(model__memory=folder),
+        grid,
+        cv=folds,
+        scoring=get_era_scorer("numerai_corr_sharpe"),
+        n_jobs=2,
+        error_score="raise",
+    )
+    search.fit(X, y, eras=eras, features=X)
 
 # %%
-# Five settings of the transformer share one fit of the regressor in each fold if it has a
-# ``memory``.
-
-_, seconds = search(memory=None)
-with tempfile.TemporaryDirectory() as folder:
-    fitted, seconds_with_memory = search(memory=folder)
-print(f"without memory: {seconds:.1f} s; with memory: {seconds_with_memory:.1f} s")
+# Five settings of the transformer share one fit of the regressor in each fold, since it has a
+# ``memory``: :ref:`sphx_glr_auto_examples_plot_grid_search_eras.py` measures what that saves.
 
 # %%
 # What the search found
 # ---------------------
 
-found = pd.DataFrame(fitted.cv_results_)
+found = pd.DataFrame(search.cv_results_)
 found["transformer"] = [
     f"clipped at {c}" if p != p else f"neutralized by {p:.0%}"
     for p, c in zip(
@@ -131,28 +129,29 @@ found["transformer"] = [
 table = found.pivot(
     index="transformer", columns="param_model__regressor__max_leaf_nodes", values="mean_test_score"
 )
-(1e4 * table).round(2).add_prefix("R² × 10⁴, leaves: ").rename_axis(columns=None)
+table.round(2).add_prefix("Sharpe ratio of CORR, leaves: ").rename_axis(columns=None)
 
 # %%
-# All of them are about zero, as R² is where predictions correlate with the target by about 0.01.
-# Here it prefers the smaller trees, and clipping to the other transformers by very little.
+# The search picks the smaller trees, neutralized by 100%. But there are only 70 training eras, and
+# the standard error of a Sharpe ratio from so many is about 0.12, one over the square root of their
+# number. That is as large as most differences here.
 
 # %%
 # Out of sample
 # -------------
 #
-# Variants of the transformer on the best regressor are scored by the tournament's correlation
-# in the eighty eras after the training eras.
+# Variants of the transformer on the best regressor are scored by CORR in the eighty eras after the
+# training eras.
 
 variants = {
     "as predicted": FeatureNeutralizer(0.0),
     "neutralized by 50%": FeatureNeutralizer(0.5),
     "neutralized by 100%": FeatureNeutralizer(1.0),
-    "clipped at 0.2": clone(clipper).set_params(max_exposure=0.2),
-    "clipped at 0.1": clone(clipper).set_params(max_exposure=0.1),
-    "clipped at 0.05": clone(clipper).set_params(max_exposure=0.05),
+    "clipped at 0.2": ExposureClipper(0.2),
+    "clipped at 0.1": ExposureClipper(0.1),
+    "clipped at 0.05": ExposureClipper(0.05),
 }
-max_leaf_nodes = fitted.best_params_["model__regressor__max_leaf_nodes"]
+max_leaf_nodes = search.best_params_["model__regressor__max_leaf_nodes"]
 predictions = {}
 with tempfile.TemporaryDirectory() as folder:
     for name, transformer in variants.items():
@@ -166,15 +165,11 @@ with tempfile.TemporaryDirectory() as folder:
 predictions = pd.DataFrame(predictions, index=X_test.index)
 
 corr = numerai_corr(y_test, predictions, eras=eras_test, aggregate=None)
-pd.DataFrame(
-    {
-        "largest exposure": max_feature_exposure(predictions, features=X_test, eras=eras_test),
-        "mean CORR": corr.mean(),
-        "std of CORR": corr.std(ddof=0),
-        "Sharpe ratio": corr.mean() / corr.std(ddof=0),
-        "worst era": corr.min(),
-    }
-).round(4)
+summary = score_summary(corr)[["mean", "std", "sharpe", "max_drawdown", "hit_rate"]]
+summary.insert(
+    0, "max_exposure", max_feature_exposure(predictions, features=X_test, eras=eras_test)
+)
+summary.round(4)
 
 # %%
 figure, ax = plt.subplots(figsize=(9, 5), layout="constrained")
@@ -193,11 +188,17 @@ plt.show()
 
 # %%
 # What neutralizing and clipping do for sure is to lower the variation of the scores, the more the
-# tighter they are. They also take away what the linear part earned, and in this stretch of eras
-# it earned a lot: the prediction as it was ends highest and has the best Sharpe ratio. Clipping at
-# 0.2 and neutralizing by 50% are level, though the largest exposure of the first is much smaller.
+# tighter they are. They also take away what the linear part earned. In the training eras that was
+# too little to pay for its risk. In this stretch of eras it is a lot: the prediction as it was ends
+# highest and has the best Sharpe ratio, and what the search picked ends lowest. Clipping at 0.2 and
+# neutralizing by 50% are level, though the largest exposure of the first is much smaller.
 #
 # How much can be concluded? The scores of single eras vary by more than 0.03, so that the standard
 # error of a mean over eighty of them is 0.004, and more, since neighbors overlap: as large as most
-# differences in the table. Another ``random_state`` gives another order. The choice of a limit
-# deserves more eras than these, or a view on whether the exposures will be paid.
+# differences in the table. The choice of a limit deserves more eras than these, or a view on
+# whether the exposures will be paid. The other example chooses the model by a score that does not
+# depend on that.
+#
+# Routing is a setting of the whole process. A script that goes on with other work turns it off:
+
+sklearn.set_config(enable_metadata_routing=False)
