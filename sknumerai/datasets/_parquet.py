@@ -11,6 +11,9 @@ import pandas as pd
 from sknumerai._optional import import_optional
 
 
+COLUMN_BUFFER = 2**16  # bytes read at a time for each column
+
+
 def open_parquet(path: str | PathLike[str]) -> Any:
     """Open a parquet file, or say why it is none."""
     pa = import_optional("pyarrow", extra="data")
@@ -25,9 +28,9 @@ def open_parquet(path: str | PathLike[str]) -> Any:
     if path.stat().st_size == 0:
         raise ValueError(f"path={str(path)!r} is empty (0 bytes); download or write it again.")
     try:
-        # Mapped and not buffered ahead: the compressed columns of a large row group never lie in
-        # memory together.
-        return pq.ParquetFile(path, memory_map=True, pre_buffer=False)
+        # Through small buffers, and not ahead: the compressed columns of a large row group never
+        # lie in memory together. Mapped pages would, as far as the process is billed for them.
+        return pq.ParquetFile(path, buffer_size=COLUMN_BUFFER, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
             f"path={str(path)!r} is not a complete parquet file ({_first_line(error)}); download "

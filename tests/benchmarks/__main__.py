@@ -1,7 +1,8 @@
 """Measure the package beside its peers and print tables: ``make bench``.
 
 ``make bench BENCH_ARGS="scaling command"`` takes those alone;
-``make bench BENCH_ARGS=--write`` puts the tables into docs/benchmarks.md.
+``make bench BENCH_ARGS=--write`` puts the tables into docs/benchmarks.md, where those that were not
+taken again stay.
 """
 
 import argparse
@@ -13,9 +14,9 @@ from tests.benchmarks._measure import machine
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 HEADER = """# Benchmarks
 
-Taken by `make bench BENCH_ARGS=--write`: every comparison in one run, on the same data, medians of
-several repetitions. The data are synthetic (`make_tournament`), in the shape of the real ones.
-Ratios travel better between machines than times.
+Taken by `make bench BENCH_ARGS=--write` on an idle machine: every comparison in one run, on the
+same data, medians of several repetitions. The data are synthetic (`make_tournament`), in the shape
+of the real ones. Ratios travel better between machines than times.
 
 Machine: {machine}.
 """
@@ -34,13 +35,21 @@ def main():
     unknown = set(arguments.names) - set(benchmarks)
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(benchmarks)}")
-    pages = [HEADER.format(machine=machine())]
-    print(pages[0])
+    print(HEADER.format(machine=machine()))
+    sections = _sections() if arguments.write else {}
     for name in arguments.names or benchmarks:
-        pages.append(benchmarks[name]().markdown())
-        print(pages[-1], flush=True)
+        table = benchmarks[name]()
+        sections[table.title] = table.markdown()
+        print(sections[table.title], flush=True)
     if arguments.write:
-        PAGE.write_text("\n".join(pages))
+        PAGE.write_text("\n".join([HEADER.format(machine=machine()), *sections.values()]))
+
+
+def _sections():
+    """Tables of the page as it is, by title; those measured anew take their places."""
+    text = PAGE.read_text() if PAGE.exists() else ""
+    parts = text.split("\n## ")[1:]
+    return {part.partition("\n")[0]: f"## {part}".rstrip() + "\n" for part in parts}
 
 
 main()
