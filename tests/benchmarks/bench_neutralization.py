@@ -162,8 +162,7 @@ def neutralize_against_peers():
         f"{peer / time:.0f}", f"{np.abs(ours - theirs).max():.0e}",
     )  # fmt: skip
     table.notes.append(
-        "numerblox fits no intercept, and scales over all eras: its numbers are others, after the "
-        "same work."
+        "numerblox fits no intercept; its numbers are those of the same work without."
     )
     return table
 
