@@ -10,7 +10,6 @@ import pandas as pd
 
 from sknumerai._optional import import_optional
 
-
 COLUMN_BUFFER = 2**16  # bytes read at a time for each column
 
 
