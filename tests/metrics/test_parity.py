@@ -47,6 +47,7 @@ def test_targets_beyond_one_are_not_rescaled(name):
 
 @pytest.mark.parametrize("name", [n for n in OURS if not n.endswith("_tb")])
 def test_equals_the_official_score_on_real_rows(name, shared_data):
+    pytest.importorskip("pyarrow", reason="needs pyarrow to read the real data")
     real = pd.read_parquet(shared_data / "numerai_2018_08.parquet")
     real = real[real["region"] < 2]
     real = real[real["era"] <= 25]

@@ -95,6 +95,7 @@ def test_synthetic_tournament(tmp_path):
 
 def test_real_tournament(shared_data):
     sklearn.set_config(enable_metadata_routing=True)
+    pytest.importorskip("pyarrow", reason="needs pyarrow to read the real data")
     frame = pd.read_parquet(shared_data / "numerai_2018_08.parquet")
     frame = frame[frame.region.isin([0, 1])]
     X = frame[[f"x{j}" for j in range(1, 51)]]
