@@ -1,6 +1,8 @@
 """The subcommand ``demo``: a whole tournament in miniature, from data to scores."""
 
 import shlex
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,8 @@ def _similarities(variants: Array) -> Array:
 
 
 def _next_command(predictions: Path, features: Path, output: Path) -> str:
-    words = ["sknumerai", "clip", "--max-exposure", NEXT_MAX_EXPOSURE]
+    # `make demo` runs the command of an environment that is not activated
+    program = "sknumerai" if shutil.which("sknumerai") else sys.argv[0]
+    words = [program, "clip", "--max-exposure", NEXT_MAX_EXPOSURE]
     words += ["--predictions", predictions, "--features", features, "--output", output]
     return shlex.join(map(str, words))
