@@ -201,6 +201,26 @@ def select_features(
     return selected
 
 
+def take_columns(data: Any, name: str, feature_columns: FeatureColumns) -> Any:
+    """The columns that ``feature_columns`` selects, by default all, in the caller's container.
+
+    Parameters
+    ----------
+    data : array-like or DataFrame
+    name : str
+        What error messages call it.
+    feature_columns : None, list of names or positions, str, callable or slice
+        See `select_features`.
+    """
+    if feature_columns is None:
+        return data
+    table = Table(data, name)
+    columns = select_features(table, feature_columns, all_by_default=True)
+    if isinstance(table.frame, nw.DataFrame):
+        return table.frame[:, columns].to_native()
+    return table.frame[:, columns]
+
+
 def _positions(table: Table, feature_columns: Any) -> list[int]:
     names = table.names
     wanted: Sequence[Any]

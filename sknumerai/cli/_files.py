@@ -69,40 +69,52 @@ def check_input(option: str, path: Path, suffixes: Sequence[str] = SUFFIXES) -> 
         raise CommandError(f"{option} {path} is empty (0 bytes); download or write it again.")
 
 
-def check_output(output: Path, inputs: Mapping[str, Path], *, overwrite: bool) -> None:
-    """Insist, before any work, that the output can be written and destroys nothing."""
-    check_suffix("--output", output)
+def check_output(
+    option: str,
+    output: Path,
+    inputs: Mapping[str, Path],
+    *,
+    overwrite: bool,
+    suffixes: Sequence[str] = SUFFIXES,
+) -> None:
+    """Insist, before any work, that an output can be written and destroys nothing."""
+    check_suffix(option, output, suffixes)
     folder = output.parent
     if output.is_dir():
-        raise CommandError(f"--output {output} is a folder; name a file in it.")
+        raise CommandError(f"{option} {output} is a folder; name a file in it.")
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise CommandError(
-            f"--output {output}: the folder {folder} {problem}; make it or name another one."
+            f"{option} {output}: the folder {folder} {problem}; make it or name another one."
         )
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise CommandError(
-            f"--output {output}: the folder {folder} cannot be written to ({error.strerror}); "
+            f"{option} {output}: the folder {folder} cannot be written to ({error.strerror}); "
             "name another one."
         ) from error
     if not output.exists():
         return
-    for option, path in inputs.items():
+    for other, path in inputs.items():
         if path.exists() and output.samefile(path):
-            raise CommandError(
-                f"--output {output} is the same file as {option}; name another file."
-            )
+            raise CommandError(f"{option} {output} is the same file as {other}; name another file.")
     if not overwrite:
         raise CommandError(
-            f"--output {output} exists already; name another file, or pass --overwrite to replace "
+            f"{option} {output} exists already; name another file, or pass --overwrite to replace "
             "it."
         )
 
 
-def read_predictions(path: Path, columns: Sequence[str], era_column: str) -> Predictions:
+def read_predictions(
+    path: Path,
+    columns: Sequence[str],
+    era_column: str,
+    *,
+    option: str = "--predictions",
+    column_option: str = "--prediction-column",
+) -> Predictions:
     """Read a file of predictions.
 
     Parameters
@@ -123,28 +135,29 @@ def read_predictions(path: Path, columns: Sequence[str], era_column: str) -> Pre
     CommandError
         If the file cannot be read, or ids or predictions are missing, repeated or no numbers.
     """
-    check_input("--predictions", path)
-    with naming_option("--predictions", path):
+    source = f"{option} {path}"
+    check_input(option, path)
+    with naming_option(option, path):
         if path.suffix.lower() == ".csv":
             frame = _read_csv(path)
         else:
             frame = _read_parquet(path, columns)
     if frame.empty:
-        raise CommandError(f"--predictions {path} has no rows or no columns; write it again.")
+        raise CommandError(f"{source} has no rows or no columns; write it again.")
     if ID in frame.columns:
         frame = frame.set_index(ID)
     elif isinstance(frame.index, pd.RangeIndex) or frame.index.nlevels > 1:
         raise CommandError(
-            f"--predictions {path} has no column {ID!r} (columns: {list_some(frame.columns)}); "
+            f"{source} has no column {ID!r} (columns: {list_some(frame.columns)}); "
             "write the file with the ids of the rows."
         )
-    names = _choose(frame, columns, era_column, path)
-    check_ids(frame.index, f"--predictions {path}")
+    names = _choose(frame, columns, era_column, source, column_option)
+    check_ids(frame.index, source)
     for name in names:
-        _check_numeric(frame[name], path)
+        _check_numeric(frame[name], source, column_option)
     single = all(frame[name].dtype == np.float32 for name in names)
     values = frame[names].to_numpy(dtype=np.float32 if single else np.float64, na_value=np.nan)
-    _check_finite(values, frame.index, names, path)
+    _check_finite(values, frame.index, names, source)
     return Predictions(frame.index, names, values)
 
 
@@ -182,14 +195,16 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             ) from error
 
 
-def _choose(frame: pd.DataFrame, columns: Sequence[str], era_column: str, path: Path) -> list[str]:
+def _choose(
+    frame: pd.DataFrame, columns: Sequence[str], era_column: str, source: str, column_option: str
+) -> list[str]:
     if columns:
         for name in columns:
             if name not in frame.columns:
                 close = get_close_matches(name, map(str, frame.columns), n=1)
                 hint = f" (did you mean {close[0]!r}?)" if close else ""
                 raise CommandError(
-                    f"--prediction-column {name!r} is not in --predictions {path}{hint}; it has "
+                    f"{column_option} {name!r} is not in {source}{hint}; it has "
                     f"{list_some(frame.columns)}."
                 )
         return list(dict.fromkeys(columns))
@@ -202,8 +217,8 @@ def _choose(frame: pd.DataFrame, columns: Sequence[str], era_column: str, path: 
     ]
     if not numeric:
         raise CommandError(
-            f"--predictions {path} has no column {DEFAULT_COLUMN!r} and no other numeric one "
-            f"(columns: {list_some(frame.columns)}); name it with --prediction-column."
+            f"{source} has no column {DEFAULT_COLUMN!r} and no other numeric one "
+            f"(columns: {list_some(frame.columns)}); name it with {column_option}."
         )
     return numeric
 
@@ -224,7 +239,7 @@ def check_ids(ids: pd.Index, source: str) -> None:
         )
 
 
-def _check_numeric(column: pd.Series, path: Path) -> None:
+def _check_numeric(column: pd.Series, source: str, column_option: str) -> None:
     if is_numeric_dtype(column) and not is_bool_dtype(column):
         return
     example = ""
@@ -232,12 +247,12 @@ def _check_numeric(column: pd.Series, path: Path) -> None:
     if len(bad):
         example = f", {len(bad)} of {len(column)}, first {bad.iloc[0]!r} at id {bad.index[0]!r}"
     raise CommandError(
-        f"Column {column.name!r} of --predictions {path} does not hold numbers (dtype "
-        f"{column.dtype}{example}); convert it, or name others with --prediction-column."
+        f"Column {column.name!r} of {source} does not hold numbers (dtype "
+        f"{column.dtype}{example}); convert it, or name others with {column_option}."
     )
 
 
-def _check_finite(values: Array, ids: pd.Index, names: list[str], path: Path) -> None:
+def _check_finite(values: Array, ids: pd.Index, names: list[str], source: str) -> None:
     bad = ~np.isfinite(values)
     if not bad.any():
         return
@@ -245,7 +260,7 @@ def _check_finite(values: Array, ids: pd.Index, names: list[str], path: Path) ->
     counts = [(int(np.isnan(values).sum()), "NaN"), (int(np.isinf(values).sum()), "infinite")]
     found = " and ".join(f"{count} {kind}" for count, kind in counts if count)
     raise CommandError(
-        f"--predictions {path} has {found} of {values.size} predictions, first in column "
+        f"{source} has {found} of {values.size} predictions, first in column "
         f"{names[column]!r} at id {ids[row]!r}; every row needs a finite prediction."
     )
 
@@ -264,15 +279,21 @@ def write_predictions(predictions: Predictions, output: Path) -> None:
 
 def write_frame(frame: pd.DataFrame, output: Path) -> None:
     """Write a frame as CSV or parquet, completely or not at all."""
+    with naming_output("--output", output), complete_or_absent(output) as temporary:
+        if output.suffix.lower() == ".csv":
+            frame.to_csv(temporary)
+        else:
+            frame.to_parquet(temporary, engine="pyarrow")
+
+
+@contextmanager
+def naming_output(option: str, path: Path) -> Iterator[None]:
+    """Turn the errors of writing into one that names the option."""
     try:
-        with complete_or_absent(output) as temporary:
-            if output.suffix.lower() == ".csv":
-                frame.to_csv(temporary)
-            else:
-                frame.to_parquet(temporary, engine="pyarrow")
+        yield
     except OSError as error:
         raise CommandError(
-            f"--output {output} could not be written ({error.strerror or error}); free or name "
+            f"{option} {path} could not be written ({error.strerror or error}); free or name "
             "another place."
         ) from error
 

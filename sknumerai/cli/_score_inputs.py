@@ -156,11 +156,10 @@ def read_reference(option: str, path: Path, column: str | None, era_column: str)
     CommandError
         As `read_predictions`, or if there are several columns to choose from.
     """
-    try:
-        reference = read_predictions(path, [] if column is None else [column], era_column)
-    except CommandError as error:
-        text = str(error).replace("--prediction-column", f"{option}-column")
-        raise CommandError(text.replace("--predictions", option)) from error
+    columns = [] if column is None else [column]
+    reference = read_predictions(
+        path, columns, era_column, option=option, column_option=f"{option}-column"
+    )
     if len(reference.names) > 1:
         raise CommandError(
             f"{option} {path} has {len(reference.names)} numeric columns "

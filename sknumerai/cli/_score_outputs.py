@@ -1,8 +1,7 @@
 """What ``score`` writes."""
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 
 from sknumerai._optional import import_optional
 from sknumerai.cli._errors import CommandError
-from sknumerai.cli._files import check_suffix, complete_or_absent
+from sknumerai.cli._files import check_output, complete_or_absent, naming_output
 
 PANEL_SIZE = (9.0, 4.5)  # inches
 MAX_SHADED = 2  # predictions whose drawdowns can be told apart
@@ -33,39 +32,13 @@ def check_outputs(
         If a file cannot be written, is an input, or exists and may not be replaced.
     """
     for option, path in outputs.items():
-        check_suffix(option, path, (".png",) if option == "--plot" else (".csv",))
-        if path.is_dir():
-            raise CommandError(f"{option} {path} is a folder; name a file in it.")
-        _check_folder(f"{option} {path}", path.parent)
-        for other, source in inputs.items():
-            if path.exists() and source.exists() and path.samefile(source):
-                raise CommandError(
-                    f"{option} {path} is the same file as {other}; name another file."
-                )
-        if path.exists() and not overwrite:
-            raise CommandError(
-                f"{option} {path} exists already; name another file, or pass --overwrite to "
-                "replace it."
-            )
+        suffixes = (".png",) if option == "--plot" else (".csv",)
+        check_output(option, path, inputs, overwrite=overwrite, suffixes=suffixes)
     if "--plot" in outputs:
         try:
             import_optional("matplotlib.figure", extra="cli")
         except ImportError as error:
             raise CommandError(f"--plot: {error}") from error
-
-
-def _check_folder(output: str, folder: Path) -> None:
-    if not folder.is_dir():
-        problem = "is not a folder" if folder.exists() else "does not exist"
-        raise CommandError(f"{output}: the folder {folder} {problem}; make it or name another one.")
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise CommandError(
-            f"{output}: the folder {folder} cannot be written to ({error.strerror}); name another "
-            "one."
-        ) from error
 
 
 def write_outputs(
@@ -84,25 +57,13 @@ def write_outputs(
     with ExitStack() as stack:
         for option, path in outputs.items():
             # On the stack, too, since the file gets its name when all of them are complete.
-            stack.enter_context(_naming_output(option, path))
+            stack.enter_context(naming_output(option, path))
             temporary = stack.enter_context(complete_or_absent(path))
-            with _naming_output(option, path):
+            with naming_output(option, path):
                 if option == "--plot":
                     plot_cumulative(scores, temporary)
                 else:
                     table.to_csv(temporary, index=False)
-
-
-@contextmanager
-def _naming_output(option: str, path: Path) -> Iterator[None]:
-    """Turn the errors of writing into one that names the option."""
-    try:
-        yield
-    except OSError as error:
-        raise CommandError(
-            f"{option} {path} could not be written ({error.strerror or error}); free or name "
-            "another place."
-        ) from error
 
 
 def plot_cumulative(scores: Mapping[str, pd.DataFrame], path: Path) -> None:

@@ -9,25 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from sknumerai._eras import run_eras, warn_of_eras
+from sknumerai._eras import run_eras
 from sknumerai._typing import Array, EraLabel, Normalize, Scale
 from sknumerai.cli._errors import CommandError
 from sknumerai.cli._features import FeatureChoice, FeatureFile
 from sknumerai.cli._files import check_output, read_predictions, write_predictions
 from sknumerai.cli._report import format_table
-from sknumerai.exceptions import (
-    ConstantPredictionWarning,
-    InfeasibleExposureError,
-    InfeasibleExposureWarning,
-    SolverError,
-)
+from sknumerai.exceptions import InfeasibleExposureError, SolverError
 from sknumerai.metrics._correlation import pearson
 from sknumerai.metrics._exposure import max_exposures
 from sknumerai.neutralization import _neutralize
+from sknumerai.neutralization._base import warn_of_nan, warn_of_widened
 from sknumerai.neutralization._clipping import clipped_predictions
 from sknumerai.neutralization._scaling import normalize_columns
-
-TITLES = ("max exposure before", "max exposure after", "corr. with original")
 
 
 @dataclass(frozen=True)
@@ -85,10 +79,12 @@ def neutralize_era(
         predictions, features, proportions=[proportion], normalize=normalize, scale=scale
     )
     normalized = normalize_columns(predictions, normalize)
+    found = max_exposures(np.column_stack([normalized, values]), features)
+    before, after = np.split(found, 2)
     return EraResult(
         values,
-        max_exposures(normalized, features),
-        max_exposures(values, features),
+        before,
+        after,
         pearson(normalized, values),
         np.ones(values.shape[1]),
     )
@@ -126,7 +122,7 @@ def neutralize(job: Job, *, proportion: float, normalize: Normalize, scale: Scal
 def _run(job: Job, kernel: Callable[..., EraResult]) -> str:
     start = time.perf_counter()
     inputs = {"--predictions": job.predictions, "--features": job.features}
-    check_output(job.output, inputs, overwrite=job.overwrite)
+    check_output("--output", job.output, inputs, overwrite=job.overwrite)
     era_column = None if job.single_era else job.era_column
     features = FeatureFile(job.features, job.choice, era_column)
     predictions = read_predictions(job.predictions, job.prediction_columns, job.era_column)
@@ -150,7 +146,9 @@ def _run(job: Job, kernel: Callable[..., EraResult]) -> str:
     except (InfeasibleExposureError, SolverError) as error:
         text = str(error).replace("pass on_infeasible='warn'", "pass --on-infeasible warn")
         raise CommandError(text) from error
-    _warn(matched.labels, results)
+    warn_of_nan(matched.labels, [result.values for result in results])
+    multiples = [float(np.fmax.reduce(result.multiple)) for result in results]
+    warn_of_widened(dict(zip(matched.labels, multiples, strict=True)))
     write_predictions(replace(predictions, values=values), job.output)
     table = _summary(predictions.names, len(values), results)
     n_eras, seconds = len(results), time.perf_counter() - start
@@ -158,27 +156,6 @@ def _run(job: Job, kernel: Callable[..., EraResult]) -> str:
         f"{table}\n{n_eras} era{'s' * (n_eras != 1)}, {len(values)} rows, {len(features.names)} "
         f"features in {seconds:.1f} s -> {job.output}"
     )
-
-
-def _warn(labels: list[EraLabel], results: list[EraResult]) -> None:
-    pairs = list(zip(labels, results, strict=True))
-    warn_of_eras(
-        "the result is NaN: a prediction is constant, or nothing of it can be kept.",
-        [label for label, result in pairs if np.isnan(result.values).any()],
-        ConstantPredictionWarning,
-    )
-    widened = {label: result.multiple.max() for label, result in pairs if _is_widened(result)}
-    if widened:
-        warn_of_eras(
-            "the exposure limits cannot be met and were widened, at most to "
-            f"{max(widened.values()):.4g} times.",
-            list(widened),
-            InfeasibleExposureWarning,
-        )
-
-
-def _is_widened(result: EraResult) -> bool:
-    return bool((result.multiple > 1.0).any())
 
 
 def _summary(names: list[str], n_rows: int, results: list[EraResult]) -> str:

@@ -21,7 +21,7 @@ from sknumerai.metrics._per_era import (
     score_predictions,
 )
 from sknumerai.metrics._weights import alpha_scores, neutral_weights, portfolio_gradient
-from sknumerai.neutralization._base import warn_if_nan
+from sknumerai.neutralization._base import warn_of_nan
 
 
 @validate_params({"normalize": ["boolean"]}, prefer_skip_nested_validation=True)
@@ -89,7 +89,7 @@ def neutralized_weights(
     values = Table(read_predictions(predictions, groups), "y_pred")
     kernel = partial(neutral_weights, normalize=normalize)
     blocks = map_eras(kernel, groups, values, loadings, sizes)
-    warn_if_nan(blocks, groups)
+    warn_of_nan(groups.labels, blocks)
     return like_input(groups.assemble(blocks), y_pred)
 
 

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from sknumerai._eras import EraGroups, group_eras
-from sknumerai._frames import Table, read_predictions, select_features
+from sknumerai._frames import Table, read_predictions, take_columns
 from sknumerai._routing import predict_with_metadata
 from sknumerai._typing import Array, ArrayLike, FeatureColumns
 from sknumerai.exceptions import MissingErasError
@@ -199,7 +199,7 @@ class EraScorer:
         """Score of every era, in their order."""
         arguments: dict[str, Any] = {**self.kwargs, **others}
         if "features" in self._names:
-            arguments["features"] = self._select(features)
+            arguments["features"] = take_columns(features, "features", self.feature_columns)
         if "eras" in self._names:
             if "y_true" in self._names:
                 arguments["y_true"] = y
@@ -227,16 +227,6 @@ class EraScorer:
             tables[key] = Table(arguments.pop(key), key)
         kernel = _ByEra(self.score_func, tuple(tables), arguments)
         return score_eras(kernel, groups, table, *tables.values()).iloc[:, 0]
-
-    def _select(self, features: Any) -> Any:
-        """The columns of the features that the score takes."""
-        if self.feature_columns is None:
-            return features
-        table = Table(features, "features")
-        columns = select_features(table, self.feature_columns, all_by_default=True)
-        if isinstance(table.frame, np.ndarray):
-            return table.frame[:, columns]
-        return table.frame[:, columns].to_native()
 
 
 class _ByEra:

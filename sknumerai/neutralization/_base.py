@@ -1,6 +1,6 @@
 """What the neutralization transformers and functions share: input, eras, warnings, output."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Self
 
 import narwhals as nw
@@ -13,7 +13,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 from sknumerai._eras import EraGroups, group_eras, require_eras, warn_of_eras
 from sknumerai._frames import Table, check_same_rows, read_predictions, select_features
 from sknumerai._typing import Array, ArrayLike, FeatureColumns
-from sknumerai.exceptions import ConstantPredictionWarning
+from sknumerai.exceptions import ConstantPredictionWarning, InfeasibleExposureWarning
 
 
 def split_input(X: Any, features: Any, feature_columns: FeatureColumns) -> tuple[Table, Table]:
@@ -41,18 +41,37 @@ def split_input(X: Any, features: Any, feature_columns: FeatureColumns) -> tuple
     return table.subset(table.columns), exposures.subset(selected)
 
 
-def warn_if_nan(blocks: Sequence[Array], groups: EraGroups) -> None:
-    """Warn of eras where a prediction became NaN."""
-    labels = [
-        label
-        for label, block in zip(groups.labels, blocks, strict=True)
-        if np.isnan(block[0]).any()
-    ]
+def warn_of_nan(labels: Sequence[Hashable], blocks: Sequence[Array]) -> None:
+    """Warn of eras where a prediction became NaN.
+
+    Parameters
+    ----------
+    labels : sequence of labels
+    blocks : sequence of ndarray of shape (n_era or 1, n_predictions)
+        A first row is enough, since predictions are NaN in whole eras.
+    """
     warn_of_eras(
         "the result is NaN: a prediction is constant, or nothing of it can be kept.",
-        labels,
+        [label for label, block in zip(labels, blocks, strict=True) if np.isnan(block[0]).any()],
         ConstantPredictionWarning,
     )
+
+
+def warn_of_widened(multiples: Mapping[Hashable, float]) -> None:
+    """Warn of eras whose exposure limits were multiplied by more than one.
+
+    Parameters
+    ----------
+    multiples : dict of label to float
+    """
+    widened = {label: multiple for label, multiple in multiples.items() if multiple > 1.0}
+    if widened:
+        warn_of_eras(
+            "the exposure limits cannot be met and were widened, at most to "
+            f"{max(widened.values()):.4g} times.",
+            list(widened),
+            InfeasibleExposureWarning,
+        )
 
 
 class EraTransformerMixin:

@@ -6,13 +6,13 @@ from functools import partial
 from numbers import Real
 from typing import Any, Literal
 
+import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sknumerai._eras import EraGroups, group_eras, map_eras, warn_of_eras
+from sknumerai._eras import EraGroups, group_eras, map_eras
 from sknumerai._frames import Table, like_input, read_predictions
 from sknumerai._typing import Array, ArrayLike, ExposureLimit, Frame, Normalize, Scale
-from sknumerai.exceptions import InfeasibleExposureWarning
-from sknumerai.neutralization._base import split_input, warn_if_nan
+from sknumerai.neutralization._base import split_input, warn_of_nan, warn_of_widened
 from sknumerai.neutralization._clipping import ClipRecord, clipped_predictions
 from sknumerai.neutralization._limits import exposure_limits
 from sknumerai.neutralization._neutralize import NORMALIZE, SCALE
@@ -66,15 +66,13 @@ def clip_table(
             predictions.names or range(predictions.n_columns), era_records, strict=True
         )
     ]
-    warn_if_nan(blocks, groups)
-    widened = {record.era: record.multiple for record in records if record.multiple > 1.0}
-    if widened:
-        warn_of_eras(
-            "the exposure limits cannot be met and were widened, at most to "
-            f"{max(widened.values()):.4g} times.",
-            list(widened),
-            InfeasibleExposureWarning,
-        )
+    warn_of_nan(groups.labels, blocks)
+    warn_of_widened(
+        {
+            label: float(np.fmax.reduce([record.multiple for record in era_records]))
+            for label, (_, era_records) in zip(groups.labels, results, strict=True)
+        }
+    )
     return groups.assemble(blocks).astype(values.dtype, copy=False), records
 
 

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sknumerai._eras import EraGroups, group_eras, map_eras
 from sknumerai._frames import Table, like_input, read_predictions
 from sknumerai._typing import Array, ArrayLike, Frame, Normalize, Scale
-from sknumerai.neutralization._base import split_input, warn_if_nan
+from sknumerai.neutralization._base import split_input, warn_of_nan
 from sknumerai.neutralization._projection import neutral_predictions
 from sknumerai.neutralization._scaling import normalize_columns, scale_columns
 
@@ -35,7 +35,7 @@ def neutralize_table(
     values = read_predictions(predictions, groups)
     kernel = partial(neutralize_era, proportions=proportions, normalize=normalize, scale=scale)
     blocks = map_eras(kernel, groups, Table(values, "X"), features, n_jobs=n_jobs, verbose=verbose)
-    warn_if_nan(blocks, groups)
+    warn_of_nan(groups.labels, blocks)
     return groups.assemble(blocks).astype(values.dtype, copy=False)
 
 

@@ -27,7 +27,7 @@ from sklearn.utils.validation import (
 )
 
 from sknumerai._eras import require_eras
-from sknumerai._frames import Table, select_features
+from sknumerai._frames import take_columns
 from sknumerai._typing import Array, ArrayLike, FeatureColumns
 from sknumerai.exceptions import MissingErasError
 
@@ -134,7 +134,9 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
             If the regressor can get eras only by metadata routing, and that is off.
         """
         X, y = self._validate(X, y)
-        features = self._select(X if features is None else features)
+        features = take_columns(
+            X if features is None else features, "features", self.feature_columns
+        )
         routed = self._route("fit", eras, features, fit_params)
         fit_cached = check_memory(self.memory).cache(_fit)
         self.regressor_ = fit_cached(clone(self.regressor), X, y, routed["regressor"]["fit"])
@@ -177,7 +179,9 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         X, _ = self._validate(X)
         caller = f"{type(self).__name__}.predict"
         require_eras(eras, given_at_fit=self.eras_given_, caller=caller)
-        features = self._select(X if features is None else features)
+        features = take_columns(
+            X if features is None else features, "features", self.feature_columns
+        )
         routed = self._route("predict", eras, features, predict_params)
         predictions = self.regressor_.predict(X, **routed["regressor"]["predict"])
         columns = np.asarray(predictions).reshape(len(predictions), -1)
@@ -256,18 +260,6 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
             regressor={method: regressor_params},
             transformer={step: _accepted(getattr(self.transformer, step), given)},
         )
-
-    def _select(self, features: Any) -> Any:
-        """The columns of the features that the transformer sees."""
-        if self.feature_columns is None:
-            return features
-        columns = select_features(
-            Table(features, "features"), self.feature_columns, all_by_default=True
-        )
-        native = nw.from_native(features, eager_only=True, pass_through=True)
-        if isinstance(native, nw.DataFrame):
-            return native[:, columns].to_native()
-        return np.asarray(features)[:, columns]
 
     def _validate(self, X: Any, y: Any = "no_validation") -> tuple[Any, Any]:
         """X, which stays as it is if a frame, and y, checked together at fit."""

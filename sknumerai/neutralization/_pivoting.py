@@ -7,6 +7,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from sknumerai._typing import Array
+from sknumerai.neutralization._least_distance import ZERO_RESIDUAL
 from sknumerai.neutralization._linalg import one_thread
 
 FREE, AT_UPPER, AT_LOWER, FIXED = 0, 1, -1, 2  # FREE: inside its limits, weight zero
@@ -19,7 +20,6 @@ DEPENDENT_PIVOT = 1e-9  # squared Cholesky pivots below mean dependent columns
 PROXIMAL = 1e-7  # regularization that makes pivoting well-posed on dependent columns
 PROXIMAL_ACCURACY = 1e-12
 MAX_PROXIMAL_STEPS = 200
-ZERO_RESIDUAL = 1e-6  # relative to the prediction: what is left is noise
 
 
 class PivotingError(ArithmeticError):
