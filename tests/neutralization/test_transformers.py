@@ -519,6 +519,15 @@ class TestInfeasible:
         assert np.abs(info[1].exposures_after).max() <= 0.01 * info[1].multiple + 1e-9
         assert np.isfinite(clipped).all()
 
+    def test_a_constant_column_beside_a_widened_one(self):
+        prediction, features, eras = self._data()
+        columns = np.column_stack([np.where(eras == "b", 0.0, prediction), prediction])
+        with (
+            pytest.warns(ConstantPredictionWarning, match=r"1 era \(b\)"),
+            pytest.warns(InfeasibleExposureWarning, match=r"1 era \(b\) .* at most to \d"),
+        ):
+            clip_exposure(columns, features, 0.01, eras=eras, on_infeasible="warn")
+
     def test_zero_limits_cannot_be_widened(self):
         prediction, features, eras = self._data()
         with pytest.raises(InfeasibleExposureError, match="no multiple of the limits"):
