@@ -2,8 +2,10 @@
 
 __all__ = [
     "ConstantPredictionWarning",
+    "FewFreeAssetsWarning",
     "InfeasibleExposureError",
     "InfeasibleExposureWarning",
+    "InfeasiblePortfolioError",
     "MissingErasError",
     "SingleEraWarning",
     "SolverError",
@@ -31,12 +33,33 @@ class InfeasibleExposureError(ValueError):
         return str(self.args[0])
 
 
+class InfeasiblePortfolioError(ValueError):
+    """No portfolio meets the limits of a program.
+
+    Attributes
+    ----------
+    conflict : list of str
+        The limits that cannot be met together; empty where a library only says that there are.
+    """
+
+    def __init__(self, message: str, conflict: list[str]):
+        super().__init__(message, conflict)
+        self.conflict = conflict
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class SolverError(RuntimeError):
     """A solver could not verify its solution and therefore returns none."""
 
 
 class InfeasibleExposureWarning(UserWarning):
     """Exposure limits were widened in some eras because they could not be met."""
+
+
+class FewFreeAssetsWarning(UserWarning):
+    """In some eras most assets sit at a bound or kink, so that a gradient says little."""
 
 
 class ConstantPredictionWarning(UserWarning):

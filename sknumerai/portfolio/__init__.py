@@ -1,3 +1,5 @@
-"""Portfolio optimization with exact gradients."""
+"""Portfolios: from a signal to weights, and the derivative of that."""
 
-__all__: list[str] = []
+from sknumerai.portfolio._portfolio_optimizer import PortfolioOptimizer
+
+__all__ = ["PortfolioOptimizer"]

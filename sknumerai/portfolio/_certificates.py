@@ -1,0 +1,259 @@
+"""Certificates: how far a portfolio is from optimal, and proof that there is none."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sknumerai._typing import Array
+from sknumerai.portfolio._program import Multipliers, Program
+
+TINY = np.finfo(np.float64).tiny
+NO_PORTFOLIO = 1e-6  # of the weights without limits, below which weights count as that small
+ENOUGH = 1e-6  # relative size of a certificate that is no rounding
+CANCELLED = 1e-10  # share of a sum's terms below which it is zero but for rounding
+
+
+def subgradient_bounds(
+    program: Program, weights: Array, multipliers: Multipliers
+) -> tuple[Array, Array]:
+    """Interval of a∂|x| + b∂|x - x₀| + N(x), N the normal cone of the box; two (n,) arrays.
+
+    With a the L1 coefficient and the multiplier of leverage, b the costs and that of turnover.
+    """
+    low = np.zeros(program.n)
+    high = np.zeros(program.n)
+    for size, offset in (
+        (program.l1_coef + multipliers.leverage, weights),
+        (program.transaction_costs + multipliers.turnover, weights - program.previous),
+    ):
+        low += np.where(offset > 0, size, -size)
+        high += np.where(offset < 0, -size, size)
+    low[weights <= program.lower] = -np.inf
+    high[weights >= program.upper] = np.inf
+    return low, high
+
+
+def weight_sizes(weights: Array, unlimited: Array) -> Array:
+    """What errors of weights are measured against, shape (n,).
+
+    The weights, or a small part of what they would be without limits: limits may leave nothing.
+    """
+    return np.maximum(np.abs(weights), NO_PORTFOLIO * np.abs(unlimited))
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How far a portfolio and multipliers are from optimal.
+
+    Parameters
+    ----------
+    program : Program
+    signal, weights : ndarray of shape (n,)
+    multipliers : Multipliers
+    """
+
+    program: Program
+    signal: Array
+    weights: Array
+    multipliers: Multipliers
+
+    @cached_property
+    def _risk(self) -> Array:
+        return self.program.risk_matvec(self.weights)
+
+    @cached_property
+    def _rest(self) -> Array:
+        """What the box and the norms have to hold: s - (diag(q) + LLᵀ)x - Eμ."""
+        return self.signal - self._risk - self.program.rows @ self.multipliers.rows
+
+    @cached_property
+    def _bounds(self) -> tuple[Array, Array]:
+        return subgradient_bounds(self.program, self.weights, self.multipliers)
+
+    @cached_property
+    def _unit(self) -> Array:
+        return weight_sizes(self.weights, self.signal / self.program.curvature)
+
+    @cached_property
+    def _rows(self) -> tuple[Array, Array]:
+        """Values of the rows, and the sizes of what is summed in them."""
+        program = self.program
+        return self.weights @ program.rows, self._unit @ program.absolute_rows
+
+    @property
+    def _norms(self) -> tuple[tuple[float, float, float], ...]:
+        """Limit, value and multiplier of leverage and turnover."""
+        moved = self.weights - self.program.previous
+        return (
+            (
+                self.program.max_leverage,
+                float(np.abs(self.weights).sum()),
+                self.multipliers.leverage,
+            ),
+            (self.program.max_turnover, float(np.abs(moved).sum()), self.multipliers.turnover),
+        )
+
+    @cached_property
+    def residual(self) -> float:
+        """Largest violation of the optimality conditions, without unit.
+
+        The largest of
+
+        - stationarity: the distance of s - (diag(q) + LLᵀ)x - Eμ from the subdifferential of the
+          other terms, relative to the largest signal (or marginal risk);
+        - the rows, leverage and turnover: how far x is outside of a limit, or, where the
+          multiplier is not zero, off that limit, relative to the sizes of what is summed;
+        - the box, and multipliers of the wrong sign.
+
+        Zero at the exact solution, and only there.
+        """
+        program, multipliers = self.program, self.multipliers
+        low, high = self._bounds
+        size = max(np.abs(self.signal).max(initial=0.0), np.abs(self._risk).max(initial=0.0), TINY)
+        off = np.maximum(low - self._rest, self._rest - high)
+        values, sizes = self._rows
+        gaps = np.maximum(program.row_min - values, values - program.row_max)
+        limits = np.where(multipliers.rows > 0, program.row_max, program.row_min)
+        gaps = np.where(multipliers.rows != 0.0, np.abs(values - limits), gaps)
+        scale = np.maximum(np.maximum(sizes, np.abs(values)), TINY)
+        worst = [0.0, np.max(off, initial=0.0) / size, np.max(gaps / scale, initial=0.0)]
+        for limit, value, multiplier in self._norms:
+            gap = abs(value - limit) if multiplier > 0.0 else value - limit
+            worst += [gap / max(value, self._unit.sum(), TINY), -multiplier]
+        outside = np.maximum(program.lower - self.weights, self.weights - program.upper)
+        worst.append(outside.max(initial=0.0) / max(self._unit.max(initial=0.0), TINY))
+        return float(max(worst)) if not np.isnan(worst).any() else np.inf
+
+    def count_weakly_active(self, tol: float) -> int:
+        """Number of limits that hold without pressing: there the weights have no derivative.
+
+        An asset counts that is at a bound or kink although the forces on it would let it go, or
+        that is free and about to reach one; a row, leverage or turnover counts that is at its
+        limit with a multiplier of zero. All up to `tol`, relative.
+        """
+        program, multipliers, weights = self.program, self.multipliers, self.weights
+        low, high = self._bounds
+        size = max(np.abs(self.signal).max(initial=0.0), TINY)
+        held = high > low
+        edge = np.minimum(np.abs(self._rest - low), np.abs(high - self._rest)) <= tol * size
+        reach = tol * max(np.abs(weights).max(initial=0.0), TINY)
+        touching = np.minimum(weights - program.lower, program.upper - weights) <= reach
+        if program.l1_coef + multipliers.leverage > 0.0:
+            touching |= np.abs(weights) <= reach
+        if program.transaction_costs + multipliers.turnover > 0.0:
+            touching |= np.abs(weights - program.previous) <= reach
+        values, sizes = self._rows
+        room = np.minimum(np.abs(values - program.row_min), np.abs(program.row_max - values))
+        loose = ~program.equations & (multipliers.rows == 0.0)
+        count = (held & edge).sum() + (~held & touching).sum()
+        count += (loose & (room <= tol * (sizes + TINY))).sum()
+        for limit, value, multiplier in self._norms:
+            if np.isfinite(limit):
+                count += multiplier == 0.0 and abs(value - limit) <= tol * limit
+        return int(count)
+
+
+def farkas_certificate(program: Program, multipliers: Multipliers) -> float:
+    """Relative size by which multipliers prove that a program has no feasible portfolio.
+
+    For every x in the box, the limits weighted with the multipliers add up to at most
+
+        S = Σᵢ max_{l ≤ x ≤ u} [-(Eμ)ᵢ x - η|x| - ρ|x - x₀ᵢ|] + Σⱼ eⱼ μⱼ + Λη + τρ,
+
+    where eⱼ is the maximum of the row for μⱼ > 0, else its minimum; a feasible x would make it
+    at least zero.
+
+    Parameters
+    ----------
+    program : Program
+    multipliers : Multipliers
+
+    Returns
+    -------
+    proof : float
+        -S relative to the sum of the sizes of its terms; a positive number is a proof.
+    """
+    mu, eta, rho = multipliers.rows, multipliers.leverage, multipliers.turnover
+    slope = program.rows @ mu
+    rounding = CANCELLED * (program.absolute_rows @ np.abs(mu))
+    slope = np.where(np.abs(slope) <= rounding, 0.0, slope)
+    total = np.full(program.n, -np.inf)
+    for point in (np.zeros(program.n), program.previous, program.lower, program.upper):
+        at = np.clip(point, program.lower, program.upper)
+        finite = np.where(np.isfinite(at), at, 0.0)
+        value = -slope * finite - eta * np.abs(finite) - rho * np.abs(finite - program.previous)
+        towards = np.sign(np.where(np.isfinite(at), 0.0, at))
+        rising = (towards != 0.0) & (-slope * towards > (eta + rho) * (1.0 + CANCELLED))
+        total = np.maximum(total, np.where(rising, np.inf, value))
+    limits = np.where(mu > 0, program.row_max, np.where(mu < 0, program.row_min, 0.0))
+    terms = limits * mu
+    if eta > 0.0:
+        terms = np.append(terms, program.max_leverage * eta)
+    if rho > 0.0:
+        terms = np.append(terms, program.max_turnover * rho)
+    size = np.abs(total).sum() + np.abs(terms).sum()
+    if not np.isfinite(size) or size == 0.0:
+        return -np.inf
+    return float(-(total.sum() + terms.sum()) / size)
+
+
+def may_prove(program: Program, multipliers: Multipliers) -> bool:
+    """Whether a Farkas certificate is not out of the question; much cheaper than to look."""
+    mu = multipliers.rows
+    limits = np.where(mu > 0, program.row_max, np.where(mu < 0, program.row_min, 0.0))
+    total = (limits - program.middle_values) @ mu
+    middle = program.middle
+    if multipliers.leverage > 0.0:
+        total += (program.max_leverage - np.abs(middle).sum()) * multipliers.leverage
+    if multipliers.turnover > 0.0:
+        moved = np.abs(middle - program.previous).sum()
+        total += (program.max_turnover - moved) * multipliers.turnover
+    return bool(total < 0.0)
+
+
+def repaired(program: Program, multipliers: Multipliers) -> Multipliers:
+    """The same with η or ρ large enough to hold assets that have no bounds.
+
+    Any η and ρ ≥ 0 make a proof, and a ray of the dual is only known to some digits.
+    """
+    slope = program.rows @ multipliers.rows
+    open_ended = np.where(slope > 0, np.isinf(program.lower), np.isinf(program.upper))
+    needed = np.abs(slope[open_ended]).max(initial=0.0)
+    excess = max(needed - multipliers.leverage - multipliers.turnover, 0.0)
+    if np.isfinite(program.max_leverage):
+        return replace(multipliers, leverage=multipliers.leverage + excess)
+    if np.isfinite(program.max_turnover):
+        return replace(multipliers, turnover=multipliers.turnover + excess)
+    return multipliers
+
+
+def name_conflict(program: Program, multipliers: Multipliers) -> list[str]:
+    """Names of the limits that a Farkas certificate needs.
+
+    Limits are left out, the smallest multipliers first, as long as the rest remains a proof.
+    """
+    enough = min(farkas_certificate(program, multipliers), ENOUGH)
+
+    def without(**changes: Any) -> Multipliers:
+        fewer = replace(multipliers, **changes)
+        return fewer if farkas_certificate(program, fewer) >= enough else multipliers
+
+    multipliers = without(leverage=0.0)
+    multipliers = without(turnover=0.0)
+    for j in np.argsort(np.abs(multipliers.rows) * program.absolute_rows.max(axis=0, initial=0.0)):
+        if multipliers.rows[j] != 0.0:
+            rows = multipliers.rows.copy()
+            rows[j] = 0.0
+            multipliers = without(rows=rows)
+    names = [program.row_names[j] for j in np.flatnonzero(multipliers.rows)]
+    names += ["max_leverage"] * bool(multipliers.leverage > 0.0)
+    names += ["max_turnover"] * bool(multipliers.turnover > 0.0)
+    slope = program.rows @ multipliers.rows
+    bounded = np.where(slope > 0, np.isfinite(program.lower), np.isfinite(program.upper))
+    force = multipliers.leverage + multipliers.turnover
+    rounding = CANCELLED * (program.absolute_rows @ np.abs(multipliers.rows))
+    if np.any((np.abs(slope) > force * (1.0 + CANCELLED) + rounding) & bounded):
+        names.append("min_weights and max_weights")
+    return names

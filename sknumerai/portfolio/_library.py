@@ -1,0 +1,116 @@
+"""The portfolio program as a library solves it: in cvxpy, with the signal as its parameter."""
+
+from typing import Any
+
+import numpy as np
+
+from sknumerai._optional import import_optional
+from sknumerai._typing import Array
+from sknumerai.exceptions import InfeasiblePortfolioError, SolverError
+from sknumerai.portfolio._program import Multipliers, Program
+
+
+def cvxpy_problem(program: Program) -> tuple[Any, Any, Any, dict[str, Any]]:
+    """The program as a DPP problem.
+
+    Parameters
+    ----------
+    program : Program
+
+    Returns
+    -------
+    problem : cvxpy.Problem
+    signal : cvxpy.Parameter of shape (n,)
+    weights : cvxpy.Variable of shape (n,)
+    limits : dict
+        The constraints whose dual values are wanted: "equations", "maxima", "minima",
+        "max_leverage", "max_turnover", where they exist.
+
+    Notes
+    -----
+    Factor exposures are a variable of their own, so that the quadratic form stays sparse.
+    """
+    cp = import_optional("cvxpy", extra="cvxpy")
+    signal = cp.Parameter(program.n, name="signal")
+    weights = cp.Variable(program.n, name="weights")
+    objective = 0.5 * cp.sum_squares(cp.multiply(np.sqrt(program.curvature), weights))
+    objective -= signal @ weights
+    constraints = []
+    if program.loadings.shape[1]:
+        factors = cp.Variable(program.loadings.shape[1], name="factors")
+        constraints.append(factors == program.loadings.T @ weights)
+        objective += 0.5 * cp.sum_squares(factors)
+    if program.l1_coef > 0.0:
+        objective += program.l1_coef * cp.norm1(weights)
+    if program.transaction_costs > 0.0:
+        objective += program.transaction_costs * cp.norm1(weights - program.previous)
+    limits = {}
+    equations = program.equations
+    above = np.isfinite(program.row_max) & ~equations
+    below = np.isfinite(program.row_min) & ~equations
+    values = program.rows.T @ weights
+    if equations.any():
+        limits["equations"] = values[equations] == program.row_max[equations]
+    if above.any():
+        limits["maxima"] = values[above] <= program.row_max[above]
+    if below.any():
+        limits["minima"] = values[below] >= program.row_min[below]
+    if np.isfinite(program.max_leverage):
+        limits["max_leverage"] = cp.norm1(weights) <= program.max_leverage
+    if np.isfinite(program.max_turnover):
+        moved = cp.norm1(weights - program.previous)
+        limits["max_turnover"] = moved <= program.max_turnover
+    constraints += limits.values()
+    for bound, holds in ((program.lower, weights.__ge__), (program.upper, weights.__le__)):
+        finite = np.isfinite(bound)
+        if finite.all():
+            constraints.append(holds(bound))
+        elif finite.any():
+            part = weights[finite]
+            low = bound is program.lower
+            constraints.append(part >= bound[finite] if low else part <= bound[finite])
+    return cp.Problem(cp.Minimize(objective), constraints), signal, weights, limits
+
+
+def solve_by_library(program: Program, signal: Array) -> tuple[Array, Multipliers]:
+    """Solve with Clarabel, an interior-point method.
+
+    Returns
+    -------
+    weights : ndarray of shape (n,)
+    multipliers : Multipliers
+
+    Raises
+    ------
+    InfeasiblePortfolioError
+        If Clarabel finds no feasible portfolio.
+    SolverError
+        If it fails.
+    """
+    cp = import_optional("cvxpy", extra="cvxpy")
+    problem, parameter, weights, limits = cvxpy_problem(program)
+    parameter.value = signal
+    try:
+        problem.solve(solver=cp.CLARABEL)
+    except cp.error.SolverError as error:
+        raise SolverError(f"Clarabel, the solver to fall back on, failed: {error}") from error
+    if problem.status in ("infeasible", "infeasible_inaccurate"):
+        raise InfeasiblePortfolioError(
+            "No portfolio meets all limits: Clarabel finds them infeasible; widen some.", []
+        )
+    if weights.value is None:
+        raise SolverError(f"Clarabel, the solver to fall back on, ended {problem.status!r}.")
+    rows = np.zeros(len(program.row_min))
+    equations = program.equations
+    for name, chosen, sign in (
+        ("equations", equations, 1.0),
+        ("maxima", np.isfinite(program.row_max) & ~equations, 1.0),
+        ("minima", np.isfinite(program.row_min) & ~equations, -1.0),
+    ):
+        if name in limits:
+            rows[chosen] += sign * np.ravel(limits[name].dual_value)
+    caps = [
+        float(np.ravel(limits[name].dual_value)[0]) if name in limits else 0.0
+        for name in ("max_leverage", "max_turnover")
+    ]
+    return weights.value, Multipliers(rows, *caps)

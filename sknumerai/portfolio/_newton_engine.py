@@ -1,0 +1,130 @@
+"""The engine "newton": solve, verify, and fall back on a library."""
+
+from sknumerai._typing import Array
+from sknumerai.exceptions import InfeasiblePortfolioError, SolverError
+from sknumerai.neutralization._linalg import one_thread
+from sknumerai.portfolio._certificates import (
+    Certificate,
+    farkas_certificate,
+    name_conflict,
+    repaired,
+)
+from sknumerai.portfolio._dual import Dual
+from sknumerai.portfolio._hessian import Hessian
+from sknumerai.portfolio._jacobian import Jacobian
+from sknumerai.portfolio._library import solve_by_library
+from sknumerai.portfolio._newton import NewtonResult, semismooth_newton
+from sknumerai.portfolio._program import Program
+from sknumerai.portfolio._solution import Solution
+
+SHARPER = 1e-3  # of the tolerance: what Newton's method aims at, as its last step is nearly free
+ROUNDING = 1e-13
+WEAKLY_ACTIVE = 1e-9
+
+
+class NewtonEngine:
+    """Solves the program of one era for any signal; consecutive signals start warm.
+
+    Parameters
+    ----------
+    program : Program
+    tol : float
+        Largest KKT residual of a portfolio that is returned.
+    max_iter : int
+    """
+
+    def __init__(self, program: Program, *, tol: float = 1e-9, max_iter: int = 200):
+        self.program, self.tol, self.max_iter = program, tol, max_iter
+        self.dual = Dual(program)
+        self.hessian = Hessian(self.dual)
+
+    def solve(self, signal: Array, start: Array | None = None) -> Solution:
+        """The optimal portfolio of a signal.
+
+        Parameters
+        ----------
+        signal : ndarray of shape (n_stocks,)
+        start : ndarray, optional
+            ``state`` of the solution for a similar signal.
+
+        Raises
+        ------
+        InfeasiblePortfolioError
+            If no portfolio meets the limits.
+        SolverError
+            If neither Newton's method nor a library finds a solution that can be verified.
+        """
+        with one_thread():
+            result, certificate, n_iter = self._iterate(signal, start)
+            if not certificate.residual <= self.tol:
+                result, extra = self._fall_back(signal, result)
+                certificate = self._certify(signal, result)
+                n_iter += extra
+            if not certificate.residual <= self.tol:
+                raise SolverError(
+                    f"The portfolio has a KKT residual of {certificate.residual:.1e} after "
+                    f"{n_iter} iterations and a library's solution could not be improved to "
+                    f"tol={self.tol:.0e}; check the scales of the risk data, or raise tol."
+                )
+            self.hessian.move_to(result.point)
+            return Solution(
+                weights=certificate.weights,
+                kkt_residual=certificate.residual,
+                n_iter=n_iter,
+                n_free=int(result.point.free.sum()),
+                n_weakly_active=certificate.count_weakly_active(WEAKLY_ACTIVE),
+                matvec=Jacobian(self.dual, result.point, self.hessian).matvec,
+                state=result.point.theta,
+            )
+
+    def _newton(self, signal: Array, start: Array | None, damping: float) -> NewtonResult:
+        aim = max(SHARPER * self.tol, ROUNDING)
+        return semismooth_newton(
+            self.dual,
+            self.hessian,
+            signal / self.dual.root,
+            start,
+            tol=aim,
+            max_iter=self.max_iter,
+            damping=damping,
+        )
+
+    def _iterate(self, signal: Array, start: Array | None) -> tuple[NewtonResult, Certificate, int]:
+        """Newton's method, warm and else cold."""
+        n_iter = 0
+        for theta, damping in ((start, 0.0), (None, 1.0)) if start is not None else ((None, 1.0),):
+            result = self._newton(signal, theta, damping)
+            n_iter += result.n_iter
+            if result.infeasible:
+                raise self._infeasible(result)
+            certificate = self._certify(signal, result)
+            if certificate.residual <= self.tol:
+                break
+        return result, certificate, n_iter
+
+    def _fall_back(self, signal: Array, failed: NewtonResult) -> tuple[NewtonResult, int]:
+        """A library's solution, polished."""
+        try:
+            weights, multipliers = solve_by_library(self.program, signal)
+        except ImportError as error:
+            raise SolverError(
+                f"Newton's method ended with a residual of {failed.residual:.1e} after "
+                f"{failed.n_iter} iterations, and the solver to fall back on is missing: {error}"
+            ) from error
+        result = self._newton(signal, self.dual.point(weights, multipliers), 0.0)
+        return result, result.n_iter
+
+    def _certify(self, signal: Array, result: NewtonResult) -> Certificate:
+        multipliers = self.dual.multipliers(result.point.theta)
+        weights = self.dual.portfolio(result.point)
+        return Certificate(self.program, signal, weights, multipliers)
+
+    def _infeasible(self, result: NewtonResult) -> InfeasiblePortfolioError:
+        multipliers = repaired(self.program, self.dual.multipliers(result.point.theta))
+        proof = farkas_certificate(self.program, multipliers)
+        names = name_conflict(self.program, multipliers)
+        return InfeasiblePortfolioError(
+            f"No portfolio meets these limits together: {', '.join(names)}; widen or drop one "
+            f"(Farkas certificate of relative size {proof:.1e}).",
+            names,
+        )

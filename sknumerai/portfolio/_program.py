@@ -1,0 +1,100 @@
+"""One era's portfolio program as arrays: everything but the signal."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sknumerai._typing import Array
+
+
+@dataclass(frozen=True)
+class Program:
+    r"""The convex program of one era, for any signal s.
+
+    .. math::
+        \min_x\ \tfrac12 x^T (\mathrm{diag}(q) + L L^T) x - s^T x
+            + \kappa \|x\|_1 + c \|x - x_0\|_1 \\
+        \text{s.t. } l \le x \le u,\ e^- \le E^T x \le e^+,\
+            \|x\|_1 \le \Lambda,\ \|x - x_0\|_1 \le \tau
+
+    Attributes
+    ----------
+    curvature : ndarray of shape (n,)
+        q > 0: risk aversion × specific variance + L2 coefficient.
+    loadings : ndarray of shape (n, n_factors)
+        L: factor loadings × a root of the factor covariance × √(risk aversion).
+    rows : ndarray of shape (n, n_rows)
+        E: budget, exposures and sectors, one column each.
+    row_min, row_max : ndarray of shape (n_rows,)
+        e⁻ and e⁺; equal for an equation, infinite where there is no limit.
+    row_names : list of length n_rows
+        What messages call them.
+    lower, upper : ndarray of shape (n,)
+        l and u, infinite where there is no bound.
+    previous : ndarray of shape (n,)
+        x₀.
+    l1_coef, transaction_costs : float
+        κ and c.
+    max_leverage, max_turnover : float
+        Λ and τ, infinite where there is no limit.
+    """
+
+    curvature: Array
+    loadings: Array
+    rows: Array
+    row_min: Array
+    row_max: Array
+    row_names: list[str]
+    lower: Array
+    upper: Array
+    previous: Array
+    l1_coef: float = 0.0
+    transaction_costs: float = 0.0
+    max_leverage: float = np.inf
+    max_turnover: float = np.inf
+
+    @property
+    def n(self) -> int:
+        return len(self.curvature)
+
+    @property
+    def equations(self) -> Array:
+        """Which rows are equations, shape (n_rows,)."""
+        return self.row_min == self.row_max
+
+    @cached_property
+    def absolute_rows(self) -> Array:
+        """|E|, shape (n, n_rows)."""
+        return np.abs(self.rows)
+
+    @cached_property
+    def middle(self) -> Array:
+        """The portfolio in the box that is nearest to zero, shape (n,)."""
+        return np.clip(0.0, self.lower, self.upper)
+
+    @cached_property
+    def middle_values(self) -> Array:
+        """Values of the rows there, shape (n_rows,)."""
+        return self.middle @ self.rows
+
+    def risk_matvec(self, weights: Array) -> Array:
+        """(diag(q) + LLᵀ) x, shape (n,)."""
+        return self.curvature * weights + self.loadings @ (self.loadings.T @ weights)
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """Lagrange multipliers of a Program.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_rows,)
+        Positive where a row presses at its maximum, negative at its minimum.
+    leverage, turnover : float
+        Not negative.
+    """
+
+    rows: Array
+    leverage: float = 0.0
+    turnover: float = 0.0
