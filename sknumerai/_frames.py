@@ -79,7 +79,9 @@ class Table:
             If a value is NaN or infinite.
         """
         if isinstance(self.frame, nw.DataFrame):
-            block = self.frame[rows, self.columns].to_numpy()
+            whole = self.n_columns == self.n_all_columns
+            part = self.frame[rows] if whole else self.frame[rows, self.columns]
+            block = part.to_numpy()
         elif self.n_columns == self.n_all_columns:
             block = self.frame[rows]
         else:

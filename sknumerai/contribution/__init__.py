@@ -1,3 +1,5 @@
 """True Contribution: the gradient of a portfolio's return with respect to stakes."""
 
-__all__: list[str] = []
+from sknumerai.contribution._true_contribution import ContributionInfo, true_contribution
+
+__all__ = ["ContributionInfo", "true_contribution"]

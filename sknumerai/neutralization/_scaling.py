@@ -6,11 +6,44 @@ from scipy.special import ndtri
 from sknumerai._typing import Array, Normalize, Scale
 
 
+def half_ranks(rows: Array) -> Array:
+    """Twice the rank of every value in its row, counted from zero, ties sharing their average.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (m, n)
+        Finite, row-major: sorting is several times faster where values lie contiguously.
+
+    Returns
+    -------
+    ranks : ndarray of shape (m, n), an unsigned integer type
+        0 to 2(n - 1): an integer, as an average rank of ties is a multiple of one half.
+    """
+    m, n = rows.shape
+    position = np.arange(0, 2 * n, 2, dtype=np.uint16 if n <= 2**15 else np.uint32)
+    order = np.argsort(rows, axis=1)
+    ascending = np.take_along_axis(rows, order, axis=1)
+    shared = np.broadcast_to(position, rows.shape)
+    tied = np.flatnonzero((ascending[:, 1:] == ascending[:, :-1]).any(axis=1))
+    if len(tied):
+        starts = np.ones((len(tied), n), dtype=bool)
+        starts[:, 1:] = ascending[tied, 1:] != ascending[tied, :-1]
+        ends = np.roll(starts, -1, axis=1)
+        ends[:, -1] = True
+        first = np.maximum.accumulate(np.where(starts, position, 0), axis=1)
+        last = np.where(ends, position, position[-1])
+        last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+        shared = shared.copy()
+        shared[tied] = first // 2 + last // 2  # both are even
+    ranks = np.empty(rows.shape, dtype=position.dtype)
+    np.put_along_axis(ranks, order, shared, axis=1)
+    return ranks
+
+
 def rank_columns(values: Array) -> Array:
     """Ranks 1 to n of every column, ties sharing their average rank.
 
-    As ``scipy.stats.rankdata(values, axis=0)``, several times faster for many columns: they are
-    sorted where they lie contiguously.
+    As ``scipy.stats.rankdata(values, axis=0)``, several times faster for many columns.
 
     Parameters
     ----------
@@ -21,19 +54,8 @@ def rank_columns(values: Array) -> Array:
     -------
     ranks : ndarray of shape (n, m), float64
     """
-    rows = np.ascontiguousarray(values.T)
-    order = np.argsort(rows, axis=1)
-    ascending = np.take_along_axis(rows, order, axis=1)
-    position = np.broadcast_to(np.arange(1.0, rows.shape[1] + 1), rows.shape)
-    starts = np.ones(rows.shape, dtype=bool)
-    starts[:, 1:] = ascending[:, 1:] != ascending[:, :-1]
-    ends = np.roll(starts, -1, axis=1)
-    ends[:, -1] = True
-    first = np.maximum.accumulate(np.where(starts, position, 0.0), axis=1)
-    last = np.where(ends, position, np.inf)
-    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
-    ranks = np.empty(rows.shape)
-    np.put_along_axis(ranks, order, (first + last) / 2, axis=1)
+    ranks = half_ranks(np.ascontiguousarray(values.T)) / 2.0
+    ranks += 1.0
     return ranks.T
 
 

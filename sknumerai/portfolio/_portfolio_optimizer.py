@@ -134,7 +134,7 @@ class PortfolioOptimizer(BaseEstimator):
     >>> from sknumerai.portfolio import PortfolioOptimizer
     >>> optimizer = PortfolioOptimizer(min_weights=-1.0, max_weights=1.0)
     >>> optimizer.fit(np.array([4.0, 0.5, 0.0, -0.6])).weights_
-    array([ 1.  ,  0.2 , -0.3 , -0.9 ])
+    array([ 1. ,  0.2, -0.3, -0.9])
     >>> optimizer.n_free_, optimizer.n_weakly_active_
     (3, 0)
     >>> optimizer.gradient(np.array([1.0, 1.0, 0.0, 0.0]))

@@ -1,0 +1,102 @@
+"""Kernel: many users' predictions of one era, ranked, and their products with other matrices."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.special import ndtri
+
+from sknumerai._typing import Array
+from sknumerai.neutralization._scaling import half_ranks
+
+BLOCK = 128  # users converted to double precision at a time
+
+
+class UserSignals:
+    """The predictions of all users as signals, without a double-precision copy of them.
+
+    A gaussianized signal takes one of 2n - 1 values, the normal quantiles of average ranks: kept
+    are the integers that say which, in a quarter or an eighth of the memory of the signals, and
+    the products below are still in double precision.
+
+    Parameters
+    ----------
+    predictions : ndarray of shape (n, n_users)
+        Of any real dtype. A user whose values are all NaN did not take part.
+    gaussianize : bool
+        Whether a signal is the normal quantile of (rank - 1/2) / n, ties sharing their average
+        rank; else the predictions themselves.
+
+    Attributes
+    ----------
+    present : ndarray of shape (n_users,), bool
+        Users that took part.
+    constant : ndarray of shape (n_users,), bool
+        Users whose prediction is the same for all stocks.
+
+    Raises
+    ------
+    ValueError
+        If some but not all predictions of a user are NaN, or one is infinite.
+    """
+
+    def __init__(self, predictions: Array, *, gaussianize: bool):
+        self.n, self.n_users = predictions.shape
+        self.present = np.ones(self.n_users, dtype=bool)
+        self.constant = np.zeros(self.n_users, dtype=bool)
+        self._predictions = predictions
+        self._ranks: Array | None = None
+        ranks = []
+        for columns in self._blocks():
+            rows = self._read(columns)
+            if gaussianize:
+                ranks.append(half_ranks(rows))
+        if gaussianize:
+            self._ranks = np.concatenate(ranks)
+            self._table = ndtri((np.arange(2 * self.n - 1) + 1.0) / (2.0 * self.n))
+
+    def _blocks(self) -> Iterator[slice]:
+        for start in range(0, self.n_users, BLOCK):
+            yield slice(start, min(start + BLOCK, self.n_users))
+
+    def _read(self, columns: slice) -> Array:
+        """Some users' predictions, one row each; zeros for those that did not take part."""
+        rows = np.ascontiguousarray(self._predictions[:, columns].T)
+        if rows.dtype.kind != "f":
+            rows = rows.astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            suspicious = ~np.isfinite(rows.sum(axis=1))
+        if suspicious.any():
+            self._look_closer(rows, columns.start)
+        self.constant[columns] = (rows == rows[:, :1]).all(axis=1)
+        return rows
+
+    def _look_closer(self, rows: Array, first: int) -> None:
+        missing = np.isnan(rows)
+        absent = missing.all(axis=1)
+        bad = np.isinf(rows) | (missing & ~absent[:, None])
+        if bad.any():
+            user, row = (int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(
+                f"user_predictions contains {int(bad.sum())} values that are NaN or infinite, "
+                f"first of user {first + user} at row {row} of the era; a user has predictions "
+                "for all stocks of an era, or NaN for all."
+            )
+        self.present[first : first + len(rows)] = ~absent
+        rows[absent] = 0.0
+
+    def block(self, columns: slice) -> Array:
+        """Signals of some users, shape (len(columns), n), float64."""
+        if self._ranks is not None:
+            return self._table[self._ranks[columns]]
+        return self._read(columns).astype(np.float64)
+
+    def weighted_sums(self, weights: Array) -> Array:
+        """Signals times weights, shape (n, k), for weights of shape (n_users, k)."""
+        total = np.zeros((self.n, weights.shape[1]))
+        for columns in self._blocks():
+            total += self.block(columns).T @ weights[columns]
+        return total
+
+    def products(self, vectors: Array) -> Array:
+        """Products of every user's signal with vectors, shape (n_users, k), of shape (n, k)."""
+        return np.concatenate([self.block(columns) @ vectors for columns in self._blocks()])
