@@ -64,15 +64,15 @@ class UserSignals:
         if rows.dtype.kind != "f":
             rows = rows.astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
-            suspicious = ~np.isfinite(rows.sum(axis=1))
-        if suspicious.any():
+            finite = bool(np.isfinite(rows.sum(axis=1)).all())
+        if not finite:
             self._look_closer(rows, columns.start)
         self.constant[columns] = (rows == rows[:, :1]).all(axis=1)
         return rows
 
     def _look_closer(self, rows: Array, first: int) -> None:
         missing = np.isnan(rows)
-        absent = missing.all(axis=1)
+        absent: Array = np.all(missing, axis=1)
         bad = np.isinf(rows) | (missing & ~absent[:, None])
         if bad.any():
             user, row = (int(i) for i in np.argwhere(bad)[0])

@@ -2,27 +2,24 @@
 
 from collections.abc import Callable
 from inspect import signature
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import StrOptions, validate_params
-from sklearn.utils.metadata_routing import MetadataRequest
 
 from sknumerai._eras import EraGroups, group_eras
 from sknumerai._frames import Table, read_predictions, take_columns
-from sknumerai._routing import predict_with_metadata
 from sknumerai._typing import Array, ArrayLike, FeatureColumns
-from sknumerai.exceptions import MissingErasError
-from sknumerai.metrics._aggregate import AGGREGATES, Aggregate, aggregate_scores
+from sknumerai.metrics._aggregate import AGGREGATES, Aggregate
 from sknumerai.metrics._per_era import Targets, score_eras
+from sknumerai.metrics._scorer_base import ALWAYS_ROUTED, BaseEraScorer
 
-ALWAYS_ROUTED = ("eras", "features")  # they go on to predict, whatever the score needs
-ROUTED = (*ALWAYS_ROUTED, "meta_model", "example_predictions")
+OFTEN_ROUTED = ("meta_model", "example_predictions")
 SMALLER_IS_BETTER = ("std", "max_drawdown")
 
 
-class EraScorer:
+class EraScorer(BaseEraScorer):
     """A scorer for model selection that scores era by era; made by `make_era_scorer`.
 
     Call it as ``scorer(estimator, X, y, eras=eras)``, or hand it to `cross_validate`,
@@ -55,17 +52,15 @@ class EraScorer:
         self.kwargs = kwargs
         parameters = signature(score_func).parameters
         self._names = set(parameters)
-        self._required = {
+        required = {
             name
             for name, parameter in parameters.items()
             if parameter.default is parameter.empty
             and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
             and name not in ("y_true", "y_pred", *ALWAYS_ROUTED, *kwargs)
         }
-        self._metadata_request = MetadataRequest(owner=self)
-        for key in (*ROUTED, *sorted(self._required - set(ROUTED))):
-            if key in ALWAYS_ROUTED or (key in self._names and key not in kwargs):
-                self._metadata_request.score.add_request(param=key, alias=True)
+        wanted = (self._names & set(OFTEN_ROUTED)) - set(kwargs)
+        self._request(sorted(wanted - required), sorted(required))
 
     def __repr__(self) -> str:
         function = getattr(self.score_func, "__name__", repr(self.score_func))
@@ -80,46 +75,6 @@ class EraScorer:
             f"{param} from {alias!r}" for param, alias in self._aliases().items() if param != alias
         ]
         return f"EraScorer({', '.join(parts)})"
-
-    def get_metadata_routing(self) -> MetadataRequest:
-        """Metadata that the scorer requests.
-
-        Returns
-        -------
-        routing : MetadataRequest
-        """
-        return self._metadata_request
-
-    def set_score_request(self, **requests: bool | str | None) -> Self:
-        """Change what metadata is requested, or under which key.
-
-        Parameters
-        ----------
-        **requests : bool, str or None
-            For each argument: True or False, or the key to take it from, as in
-            ``set_score_request(meta_model="benchmark")``.
-
-        Returns
-        -------
-        self : object
-        """
-        for param, alias in requests.items():
-            if param not in self._aliases(every=True):
-                raise TypeError(
-                    f"{self!r} takes no {param!r}; it takes {', '.join(self._aliases(every=True))}."
-                )
-            self._metadata_request.score.add_request(param=param, alias=alias)
-        return self
-
-    def _aliases(self, *, every: bool = False) -> dict[str, Any]:
-        """Arguments and the keys they come from."""
-        requests = self._metadata_request.score.requests
-        aliases = {param: param if alias is True else alias for param, alias in requests.items()}
-        return aliases if every else {p: a for p, a in aliases.items() if isinstance(a, str)}
-
-    def _accept_sample_weight(self) -> bool:
-        """Whether it takes sample weights, which scikit-learn asks scorers in a dict."""
-        return False
 
     def __call__(
         self,
@@ -159,39 +114,12 @@ class EraScorer:
         MissingErasError
             If there are no eras.
         """
-        if eras is None:
-            raise MissingErasError(
-                f"{self!r} scores era by era and got no eras. Pass them: scorer(estimator, X, y, "
-                "eras=eras); in cross_validate or a search, call "
-                "sklearn.set_config(enable_metadata_routing=True) first and pass "
-                "params={'eras': eras} or fit(X, y, eras=eras)."
-            )
+        self._require_eras(eras)
         others = self._by_argument(metadata)
-        predictions = predict_with_metadata(estimator, X, eras=eras, features=features)
-        scores = self._per_era(
-            y, _one_column(predictions), eras, X if features is None else features, others
+        predictions = self._predict(estimator, X, eras, features)
+        return self._total(
+            self._per_era(y, predictions, eras, X if features is None else features, others)
         )
-        sign = 1.0 if self.greater_is_better else -1.0
-        aggregated: Any = aggregate_scores(scores.to_frame(), self.aggregate).iloc[0]
-        return sign * float(aggregated)
-
-    def _by_argument(self, metadata: dict[str, Any]) -> dict[str, Any]:
-        """Metadata under the names of the score function's arguments."""
-        keys = {param: key for param, key in self._aliases().items() if param not in ALWAYS_ROUTED}
-        params = {key: param for param, key in keys.items()} | {param: param for param in keys}
-        unknown = metadata.keys() - params.keys()
-        if unknown:
-            raise TypeError(
-                f"{self!r} got {', '.join(map(repr, sorted(unknown)))} and takes only "
-                f"{', '.join([*ALWAYS_ROUTED, *keys.values()])}."
-            )
-        found = {params[key]: value for key, value in metadata.items() if value is not None}
-        for param in sorted(self._required - found.keys()):
-            raise ValueError(
-                f"{self!r} needs {keys.get(param, param)!r}: pass it next to the eras, one value "
-                "per row."
-            )
-        return found
 
     def _per_era(
         self, y: Any, predictions: Array, eras: Any, features: Any, others: dict[str, Any]
@@ -241,18 +169,6 @@ class _ByEra:
             for name, block in zip(self.names, blocks, strict=True)
         }
         return np.array([float(self.score_func(**arguments, **self.fixed))])
-
-
-def _one_column(predictions: Any) -> Array:
-    values = np.asarray(predictions)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1:
-        raise ValueError(
-            f"An era scorer scores one prediction and predict returned shape {values.shape}; "
-            "score the targets one at a time."
-        )
-    return values
 
 
 @validate_params(

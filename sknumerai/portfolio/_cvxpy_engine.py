@@ -1,6 +1,7 @@
 """The engine "cvxpylayers": the reference, and the way to bring a program of one's own."""
 
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -48,6 +49,7 @@ class CvxpyProgram:
             problem.objective, [*problem.constraints, self.weights == weights]
         )
         self._layer: Any = None
+        self._token = uuid4().hex
 
     def __repr__(self) -> str:
         return f"CvxpyProgram({self.n} stocks)"
@@ -70,6 +72,10 @@ class CvxpyProgram:
                 self.problem, parameters=[self.signal, *self._others()], variables=[self.weights]
             )
         return self._layer
+
+    def content(self) -> tuple[Any, ...]:
+        """What tells it from other programs, and from itself with other values."""
+        return (self._token, *self.other_values())
 
     def _others(self) -> list[Any]:
         return [p for p in self.problem.parameters() if p is not self.signal]
