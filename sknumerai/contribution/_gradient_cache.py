@@ -2,12 +2,27 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 import joblib
 
+from sknumerai._typing import Array
+
 MAX_BYTES = 256 * 2**20  # 6,000 eras of 5,000 stocks
+
+
+@dataclass(frozen=True)
+class CandidateGradient:
+    """What scoring a candidate in an era takes: its contribution is p · gradient - offset."""
+
+    gradient: Array
+    offset: float
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.gradient.nbytes)
 
 
 class ContentCache:

@@ -1,7 +1,6 @@
 """TCScorer: True Contribution in model selection."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,29 +9,16 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 from sknumerai._frames import Table
 from sknumerai._typing import Array, ArrayLike
 from sknumerai.contribution._era_gradient import GradientConvention, Rounds, era_gradient
-from sknumerai.contribution._gradient_cache import GRADIENTS
+from sknumerai.contribution._gradient_cache import GRADIENTS, CandidateGradient
 from sknumerai.contribution._inputs import read_stakes
 from sknumerai.contribution._scorer import ContributionScorer, RiskColumns
 from sknumerai.contribution._true_contribution import ROUNDS_CONSTRAINTS, draw_seed
 from sknumerai.contribution._users import UserSignals
 from sknumerai.metrics._aggregate import AGGREGATES, Aggregate
 from sknumerai.portfolio import PortfolioOptimizer
-from sknumerai.portfolio._cvxpy_engine import CvxpyProgram
 from sknumerai.portfolio._risk_data import RiskData
 
 __all__ = ["TCScorer"]
-
-
-@dataclass(frozen=True)
-class CandidateGradient:
-    """What scoring a candidate in an era takes: its contribution is p · gradient - offset."""
-
-    gradient: Array
-    offset: float
-
-    @property
-    def nbytes(self) -> int:
-        return int(self.gradient.nbytes)
 
 
 class TCScorer(ContributionScorer):
@@ -173,7 +159,7 @@ class TCScorer(ContributionScorer):
             return np.nan
         gradient = GRADIENTS.get(
             (
-                self._optimizer_content(),
+                self.optimizer.content(),
                 self.rounds,
                 self.gaussianize,
                 signals,
@@ -197,11 +183,3 @@ class TCScorer(ContributionScorer):
             self.rounds,
         )
         return CandidateGradient(result.gradient, result.offset)
-
-    def _optimizer_content(self) -> dict[str, Any]:
-        """What the optimizer's solutions depend on."""
-        parameters = dict(self.optimizer.get_params())
-        engine = parameters["engine"]
-        if isinstance(engine, CvxpyProgram):
-            parameters["engine"] = engine.content()
-        return parameters

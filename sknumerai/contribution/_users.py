@@ -66,11 +66,11 @@ class UserSignals:
         with np.errstate(invalid="ignore", over="ignore"):
             finite = bool(np.isfinite(rows.sum(axis=1)).all())
         if not finite:
-            self._look_closer(rows, columns.start)
+            rows = self._without_absent(rows, columns.start)
         self.constant[columns] = (rows == rows[:, :1]).all(axis=1)
         return rows
 
-    def _look_closer(self, rows: Array, first: int) -> None:
+    def _without_absent(self, rows: Array, first: int) -> Array:
         missing = np.isnan(rows)
         absent: Array = np.all(missing, axis=1)
         bad = np.isinf(rows) | (missing & ~absent[:, None])
@@ -82,7 +82,7 @@ class UserSignals:
                 "for all stocks of an era, or NaN for all."
             )
         self.present[first : first + len(rows)] = ~absent
-        rows[absent] = 0.0
+        return np.where(absent[:, None], 0.0, rows)
 
     def block(self, columns: slice) -> Array:
         """Signals of some users, shape (len(columns), n), float64."""

@@ -328,6 +328,16 @@ class PortfolioOptimizer(BaseEstimator):
             return CvxpyEngine(CvxpyProgram(problem, signal, weights))
         return NewtonEngine(program, tol=self.tol, max_iter=self.max_iter)
 
+    def content(self) -> tuple[Any, ...]:
+        """What its solutions depend on besides data, to be compared by content.
+
+        For use by the package.
+        """
+        parameters = dict(self.get_params())
+        if isinstance(self.engine, CvxpyProgram):
+            parameters["engine"] = self.engine.content()
+        return (parameters, getattr(self, "weights_", None))
+
     def _program(self, risk: RiskData) -> Program:
         n = risk.n
         variance = np.ones(n) if risk.specific_variance is None else risk.specific_variance

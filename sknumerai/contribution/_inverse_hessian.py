@@ -1,0 +1,204 @@
+"""Products with the inverse of a Hessian in whatever form it comes, none of them inverted."""
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, cast
+
+import numpy as np
+import scipy.linalg
+from scipy.linalg import lapack
+from scipy.sparse import issparse
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
+
+from sknumerai._eras import Rows
+from sknumerai._frames import Table
+from sknumerai._typing import Array
+from sknumerai.exceptions import SolverError
+from sknumerai.portfolio import PortfolioOptimizer
+from sknumerai.portfolio._risk_data import RiskData
+
+Solve = Callable[[Array], Array]
+
+SINGULAR = 1e-14  # reciprocal condition number
+CG_TOLERANCE = 1e-13
+ROUNDING = 1e-10
+
+
+def hessian_of_era(hessian: Any, label: Hashable, rows: Rows, n_samples: int) -> Any:
+    """The part of a Hessian that belongs to an era.
+
+    A dict is looked up, arrays with one value per row are cut; anything else is for one era.
+    """
+    if isinstance(hessian, Mapping):
+        if label not in hessian:
+            raise ValueError(
+                f"hessian has no entry for {label!r}; it has {len(hessian)} "
+                f"({', '.join(map(repr, list(hessian)[:3]))}, ...): key it by the eras' labels."
+            )
+        return hessian[label]
+    if isinstance(hessian, tuple):
+        return (
+            _rows_of(hessian[0], "hessian's diagonal", rows, n_samples),
+            _rows_of(hessian[1], "hessian's loadings", rows, n_samples),
+            *hessian[2:],
+        )
+    if np.ndim(hessian) == 1 and not isinstance(hessian, PortfolioOptimizer | LinearOperator):
+        return _rows_of(hessian, "hessian", rows, n_samples)
+    return hessian
+
+
+def _rows_of(values: Any, name: str, rows: Rows, n_samples: int) -> Array:
+    table = Table(values, name)
+    if table.n_rows != n_samples:
+        raise ValueError(f"{name} has {table.n_rows} rows for {n_samples}; pass one per row.")
+    block = table.rows(rows).astype(np.float64)
+    return block[:, 0] if np.ndim(values) == 1 else block
+
+
+def inverse_hessian(hessian: Any, n: int, point: Array, risk: RiskData | None = None) -> Solve:
+    """A function that multiplies vectors with the inverse Hessian.
+
+    Parameters
+    ----------
+    hessian : float, ndarray, tuple, LinearOperator, sparse matrix or PortfolioOptimizer
+        See `closed_form_tc`.
+    n : int
+        Number of stocks.
+    point : ndarray of shape (n,)
+        Signal at whose solution an optimizer that is not fitted takes its derivative.
+    risk : RiskData, optional
+        For an optimizer that is not fitted.
+
+    Returns
+    -------
+    solve : callable
+        (n,) -> (n,)
+
+    Raises
+    ------
+    ValueError
+        If the Hessian is of another shape, not symmetric, or not positive definite.
+    """
+    if isinstance(hessian, PortfolioOptimizer):
+        return _derivative(hessian, n, point, risk)
+    if isinstance(hessian, tuple):
+        return _woodbury(hessian, n)
+    if issparse(hessian):
+        hessian = aslinearoperator(cast("Any", hessian))
+    if isinstance(hessian, LinearOperator):
+        return _conjugate_gradient(hessian, n)
+    values = np.asarray(hessian, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"hessian contains {int((~np.isfinite(values)).sum())} values that are NaN or infinite."
+        )
+    if values.ndim < 2:
+        diagonal = _positive(values, n)
+        return lambda vector: vector / diagonal
+    return _cholesky(values, n)
+
+
+def _check_shape(shape: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    if shape != wanted:
+        raise ValueError(f"hessian has shape {shape} for {wanted[0]} stocks; it must be {wanted}.")
+
+
+def _positive(diagonal: Array, n: int) -> Array:
+    if diagonal.ndim:
+        _check_shape(diagonal.shape, (n,))
+    bad = int(np.sum(~(diagonal > 0.0)))
+    if bad:
+        raise ValueError(
+            f"hessian is not positive definite: {bad} values of its diagonal are not positive."
+        )
+    return np.broadcast_to(diagonal, (n,))
+
+
+def _cholesky(matrix: Array, n: int) -> Solve:
+    _check_shape(matrix.shape, (n, n))
+    if np.abs(matrix - matrix.T).max(initial=0.0) > ROUNDING * np.abs(matrix).max(initial=0.0):
+        raise ValueError("hessian is not symmetric; pass (H + H.T) / 2.")
+    try:
+        factor = scipy.linalg.cholesky(matrix, lower=True, check_finite=False)
+    except scipy.linalg.LinAlgError:
+        raise ValueError(
+            "hessian is singular or indefinite; the optimizer's cost must be strictly convex."
+        ) from None
+    condition, _ = lapack.dpocon(factor, np.abs(matrix).sum(axis=0).max(), uplo="L")
+    if condition < SINGULAR:
+        raise ValueError(
+            f"hessian is singular to working precision (reciprocal condition {condition:.0e}); the "
+            "optimizer's cost must be strictly convex."
+        )
+    return lambda vector: scipy.linalg.cho_solve((factor, True), vector, check_finite=False)
+
+
+def _woodbury(parts: tuple[Any, ...], n: int) -> Solve:
+    """(D + BΩBᵀ)⁻¹ by a system of the size of Ω."""
+    if len(parts) not in (2, 3):
+        raise ValueError(
+            f"hessian is a tuple of {len(parts)}; pass (diagonal, loadings) or (diagonal, "
+            "loadings, covariance)."
+        )
+    diagonal = _positive(np.asarray(parts[0], dtype=np.float64), n)
+    loadings = np.asarray(parts[1], dtype=np.float64)
+    if loadings.ndim != 2 or len(loadings) != n:
+        raise ValueError(f"hessian's loadings have shape {loadings.shape} for {n} stocks.")
+    k = loadings.shape[1]
+    root = np.eye(k)
+    if len(parts) == 3:
+        covariance = np.asarray(parts[2], dtype=np.float64)
+        _check_shape(covariance.shape, (k, k))
+        values, vectors = np.linalg.eigh(covariance)
+        if k and values[0] < -ROUNDING * np.abs(values).max():
+            raise ValueError("hessian's factor covariance is indefinite; pass a semidefinite one.")
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+    scaled = loadings @ root / np.sqrt(diagonal)[:, None]
+    inner = scipy.linalg.cho_factor(np.eye(k) + scaled.T @ scaled, lower=True)
+    size = np.sqrt(diagonal)
+
+    def solve(vector: Array) -> Array:
+        whitened = vector / size
+        return (whitened - scaled @ scipy.linalg.cho_solve(inner, scaled.T @ whitened)) / size
+
+    return solve
+
+
+def _conjugate_gradient(operator: LinearOperator, n: int) -> Solve:
+    _check_shape(operator.shape, (n, n))
+
+    def solve(vector: Array) -> Array:
+        solution, residual = np.zeros(n), vector.astype(np.float64)
+        direction, square = residual.copy(), float(residual @ residual)
+        goal = CG_TOLERANCE**2 * square
+        for _ in range(10 * n + 100):
+            if square <= goal:
+                return solution
+            image = operator.matvec(direction)
+            curvature = float(direction @ image)
+            if not curvature > 0.0:
+                raise ValueError(
+                    "hessian is singular or indefinite: it has a direction of no positive "
+                    "curvature; the optimizer's cost must be strictly convex."
+                )
+            length = square / curvature
+            solution += length * direction
+            residual -= length * image
+            square, previous = float(residual @ residual), square
+            direction = residual + square / previous * direction
+        raise SolverError(
+            "Conjugate gradients did not converge: the operator of the Hessian is too badly "
+            "conditioned, or not symmetric; pass a matrix, or diagonal and loadings."
+        )
+
+    return solve
+
+
+def _derivative(
+    optimizer: PortfolioOptimizer, n: int, point: Array, risk: RiskData | None
+) -> Solve:
+    """The derivative of an optimizer's weights, at its solution for a signal."""
+    if hasattr(optimizer, "weights_"):
+        _check_shape((len(optimizer.weights_),) * 2, (n, n))
+        return optimizer.gradient
+    solution = optimizer.make_engine(RiskData(n) if risk is None else risk).solve(point)
+    return lambda vector: solution.matvec(vector[:, None])[:, 0]
