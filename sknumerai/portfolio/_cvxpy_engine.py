@@ -116,9 +116,10 @@ class CvxpyEngine:
         inputs = torch.tensor(signal, dtype=torch.float64, requires_grad=True)
         others = [torch.from_numpy(value) for value in self.program.other_values()]
         try:
-            (weights,) = self.program.layer()(
-                inputs, *others, solver_args={"solve_method": "CLARABEL"}
-            )
+            with torch.enable_grad():
+                (weights,) = self.program.layer()(
+                    inputs, *others, solver_args={"solve_method": "CLARABEL"}
+                )
         except Exception as error:  # diffcp raises its own, unnamed ones
             raise SolverError(f"cvxpylayers could not solve the program: {error}") from error
 

@@ -15,7 +15,7 @@ from sknumerai.portfolio._cvxpy_engine import CvxpyEngine, CvxpyProgram
 from sknumerai.portfolio._library import cvxpy_problem
 from sknumerai.portfolio._newton_engine import NewtonEngine
 from sknumerai.portfolio._program import Program
-from sknumerai.portfolio._risk_data import RISK_NAMES, RiskData, RiskTables
+from sknumerai.portfolio._risk_data import RiskData, RiskTables
 from sknumerai.portfolio._solution import Engine, Solution
 
 __all__ = ["PortfolioOptimizer"]
@@ -315,11 +315,10 @@ class PortfolioOptimizer(BaseEstimator):
     def make_engine(self, risk: RiskData) -> Engine:
         """The solver of one era's program, for any signal (for use by the package)."""
         if isinstance(self.engine, CvxpyProgram):
-            given = [name for name in RISK_NAMES if getattr(risk, name, None) is not None]
-            if given:
+            if not risk.empty:
                 raise ValueError(
-                    f"{given[0]} was given, but a program of one's own holds its risk data itself; "
-                    "leave it out."
+                    "Risk data were given, but a program of one's own holds its risk data itself; "
+                    "leave them out."
                 )
             return CvxpyEngine(self.engine)
         program = self._program(risk)

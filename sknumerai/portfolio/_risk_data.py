@@ -1,7 +1,7 @@
 """Risk data as callers hold them, and the arrays of one era."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import narwhals as nw
@@ -50,6 +50,11 @@ class RiskData:
     sectors: Array | None = None
     sector_names: list[Any] | None = None
     previous_weights: Array | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are no data."""
+        return all(getattr(self, field.name) is None for field in fields(self)[1:])
 
 
 class RiskTables:
