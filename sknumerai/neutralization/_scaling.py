@@ -19,7 +19,7 @@ def half_ranks(rows: Array) -> Array:
     ranks : ndarray of shape (m, n), an unsigned integer type
         0 to 2(n - 1): an integer, as an average rank of ties is a multiple of one half.
     """
-    m, n = rows.shape
+    n = rows.shape[1]
     position = np.arange(0, 2 * n, 2, dtype=np.uint16 if n <= 2**15 else np.uint32)
     order = np.argsort(rows, axis=1)
     ascending = np.take_along_axis(rows, order, axis=1)

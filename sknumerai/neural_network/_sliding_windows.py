@@ -1,0 +1,87 @@
+"""The function sliding_windows()."""
+
+from numbers import Integral
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils.validation import check_array
+
+from sknumerai._typing import Array, ArrayLike
+
+
+@validate_params(
+    {"window": [Interval(Integral, 1, None, closed="left")]}, prefer_skip_nested_validation=True
+)
+def sliding_windows(series: ArrayLike, window: int) -> tuple[Array, Array]:
+    """Cut time series into overlapping windows, each with the value that follows it.
+
+    A series of length T has T - ``window`` of them.
+
+    Parameters
+    ----------
+    series : array-like, Series or DataFrame of shape (length,) or (length, n_series)
+        Finite values at equal steps of time, the oldest first; a column per series.
+    window : int
+        Number of values in a window, 1 or more.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, window)
+        The windows, the oldest value in the first column. n_samples is (length - ``window``) *
+        n_series. The rows are in the order of time, and within one time in the order of the
+        columns, so that a split by rows is a split in time, and
+        ``predictions.reshape(-1, n_series)`` is a table of time by series again.
+        float32 stays float32, anything else becomes float64.
+    y : ndarray of shape (n_samples,)
+        The value after each window, of the same dtype.
+
+    Raises
+    ------
+    ValueError
+        If the series are too short, have more than two dimensions, or hold NaN or infinity.
+
+    Notes
+    -----
+    Of a single series, X is a read-only view, which takes no memory, and y is a view as well.
+    Several series are copied.
+
+    Examples
+    --------
+    >>> from sknumerai.neural_network import sliding_windows
+    >>> X, y = sliding_windows([1, 2, 3, 4, 5], 3)
+    >>> X
+    array([[1., 2., 3.],
+           [2., 3., 4.]])
+    >>> y
+    array([4., 5.])
+    """
+    values = check_array(
+        series,
+        dtype=[np.float64, np.float32],
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_all_finite=False,
+        ensure_min_samples=0,
+        ensure_min_features=0,
+        input_name="series",
+    )
+    if values.ndim > 2:
+        raise ValueError(
+            f"series has shape {values.shape}; pass one series, or a table of time by series."
+        )
+    if len(values) <= window:
+        raise ValueError(
+            f"series has {len(values)} values in time; windows of {window} and the value after "
+            f"them need at least {window + 1}."
+        )
+    finite = np.isfinite(values)
+    if not finite.all():
+        row, *column = (int(i) for i in np.argwhere(~finite)[0])
+        place = f"row {row}" + "".join(f", column {j}" for j in column)
+        raise ValueError(
+            f"{values.size - finite.sum()} of {values.size} values of series are NaN or infinite, "
+            f"first at {place}; drop or fill them first."
+        )
+    windows = sliding_window_view(values[:-1], window, axis=0)
+    return windows.reshape(-1, window), values[window:].reshape(-1)
