@@ -107,8 +107,9 @@ $(VENV)/.stamp-docs: pyproject.toml $(VENV)/.stamp-test
 # Of numerblox only the neutralizers are compared with. They need nothing that is not here already,
 # while the dependencies numerblox declares would bring some hundred megabytes.
 $(VENV)/.stamp-bench: pyproject.toml $(VENV)/.stamp-test
-	@echo 'installing numerblox, to compare with ...'
+	@echo 'installing numerblox and PIQP, to compare with ...'
 	@$(INSTALL) --no-deps numerblox
+	@$(INSTALL) piqp
 	@$(BIN)/python -c 'import numerblox.neutralizers'
 	@touch $@
 

@@ -8,15 +8,15 @@ taken again stay.
 import argparse
 from pathlib import Path
 
-from tests.benchmarks import bench_command, bench_neutralization
+from tests.benchmarks import bench_command, bench_neutralization, bench_portfolio
 from tests.benchmarks._measure import machine
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 HEADER = """# Benchmarks
 
 Taken by `make bench BENCH_ARGS=--write` on an idle machine: every comparison in one run, on the
-same data, medians of several repetitions. The data are synthetic (`make_tournament`), in the shape
-of the real ones. Ratios travel better between machines than times.
+same data, medians of several repetitions. The data are synthetic (`make_tournament`,
+`make_market`), in the shape of the real ones. Ratios travel better between machines than times.
 
 Machine: {machine}.
 """
@@ -25,7 +25,7 @@ Machine: {machine}.
 def main():
     benchmarks = {
         function.__name__: function
-        for module in (bench_neutralization, bench_command)
+        for module in (bench_neutralization, bench_command, bench_portfolio)
         for function in module.BENCHMARKS
     }
     parser = argparse.ArgumentParser(prog="tests.benchmarks", description=__doc__)

@@ -66,3 +66,35 @@ def numerblox_neutralize(predictions, features, proportions):
         features=pd.DataFrame(features).add_prefix("feature_"),
         era_series=pd.Series(["0001"] * len(predictions)),
     )
+
+
+def cvxpy_solution(program, signal, solver):
+    """Seconds and weights of one of cvxpy's solvers on a portfolio program."""
+    from sknumerai.portfolio._library import cvxpy_problem
+
+    problem, parameter, weights, _ = cvxpy_problem(program)
+    parameter.value = signal
+    problem.solve(solver=solver)
+    start = time.perf_counter()
+    problem.solve(solver=solver, warm_start=False)
+    elapsed = time.perf_counter() - start
+    return problem.solver_stats.solve_time or elapsed, weights.value
+
+
+def cvxpylayers_times(problem, signal, returns, solver, options):
+    """Seconds that cvxpylayers builds, solves and differentiates, the portfolio, its gradient."""
+    import torch
+    from cvxpylayers.torch import CvxpyLayer
+
+    program, parameter, weights, _ = problem
+    start = time.perf_counter()
+    layer = CvxpyLayer(program, parameters=[parameter], variables=[weights])
+    build = time.perf_counter() - start
+    inputs = torch.tensor(signal, requires_grad=True)
+    start = time.perf_counter()
+    (portfolio,) = layer(inputs, solver_args={"solve_method": solver, **options})
+    forward = time.perf_counter() - start
+    start = time.perf_counter()
+    (portfolio @ torch.from_numpy(returns)).backward()
+    backward = time.perf_counter() - start
+    return build, forward, backward, portfolio.detach().numpy(), inputs.grad.numpy()
