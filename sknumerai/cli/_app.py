@@ -38,7 +38,10 @@ from sknumerai.cli._options import (
     SingleEraOption,
     TargetColumnOption,
     TargetsOption,
+    check_jobs,
+    check_share,
 )
+from sknumerai.cli._tc import tc
 
 # The jobs are imported by the subcommand that does them: --help must not wait for scipy.
 
@@ -100,8 +103,8 @@ def clip(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Clip the feature exposures of predictions, changing the predictions least."""
-    _check_share("--max-exposure", max_exposure)
-    _check_jobs(n_jobs)
+    check_share("--max-exposure", max_exposure)
+    check_jobs(n_jobs)
     from sknumerai.cli import _stream
 
     job = _stream.Job(
@@ -153,8 +156,8 @@ def neutralize(
     The defaults of --normalize and --scale are those of clip, so that the results of both can be
     compared, and uploaded.
     """
-    _check_share("--proportion", proportion)
-    _check_jobs(n_jobs)
+    check_share("--proportion", proportion)
+    check_jobs(n_jobs)
     from sknumerai.cli import _stream
 
     job = _stream.Job(
@@ -203,7 +206,7 @@ def score(
     with the meta model with --meta-model; BMC with --benchmark. Eras without predictions, or
     without targets, are left out.
     """
-    _check_jobs(n_jobs)
+    check_jobs(n_jobs)
     from sknumerai.cli import _score
 
     report = _score.score(
@@ -230,6 +233,9 @@ def score(
         typer.echo(report)
 
 
+app.command()(tc)
+
+
 @app.command()
 def demo(
     output_dir: Annotated[Path, typer.Option(help="Folder for the files; made if absent.")] = Path(
@@ -250,7 +256,7 @@ def demo(
     ):
         if value < least:
             raise CommandError(f"{option} is {value}; pass {least} or more.")
-    _check_jobs(n_jobs)
+    check_jobs(n_jobs)
     from sknumerai.cli import _demo
 
     _demo.run(
@@ -261,16 +267,6 @@ def demo(
         seed=seed,
         n_jobs=n_jobs,
     )
-
-
-def _check_share(option: str, value: float) -> None:
-    if not 0.0 <= value <= 1.0:
-        raise CommandError(f"{option} is {value}; pass a number between 0 and 1.")
-
-
-def _check_jobs(n_jobs: int) -> None:
-    if n_jobs == 0:
-        raise CommandError("--n-jobs is 0; pass 1 or more, or -1 for all processors.")
 
 
 def _or_none(choice: StrEnum) -> Any:

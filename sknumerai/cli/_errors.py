@@ -7,7 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sknumerai.exceptions import ConstantPredictionWarning, InfeasibleExposureWarning
+from sknumerai.exceptions import (
+    ConstantPredictionWarning,
+    FewFreeAssetsWarning,
+    InfeasibleExposureWarning,
+)
 
 
 class CommandError(Exception):
@@ -34,7 +38,11 @@ def warnings_on_one_line() -> Iterator[None]:
         print(f"warning: {message}", file=sys.stderr)
 
     with warnings.catch_warnings():
-        for category in (ConstantPredictionWarning, InfeasibleExposureWarning):
+        for category in (
+            ConstantPredictionWarning,
+            FewFreeAssetsWarning,
+            InfeasibleExposureWarning,
+        ):
             warnings.simplefilter("always", category)
         warnings.showwarning = show
         yield

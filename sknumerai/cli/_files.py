@@ -136,21 +136,7 @@ def read_predictions(
         If the file cannot be read, or ids or predictions are missing, repeated or no numbers.
     """
     source = f"{option} {path}"
-    check_input(option, path)
-    with naming_option(option, path):
-        if path.suffix.lower() == ".csv":
-            frame = _read_csv(path)
-        else:
-            frame = _read_parquet(path, columns)
-    if frame.empty:
-        raise CommandError(f"{source} has no rows or no columns; write it again.")
-    if ID in frame.columns:
-        frame = frame.set_index(ID)
-    elif isinstance(frame.index, pd.RangeIndex) or frame.index.nlevels > 1:
-        raise CommandError(
-            f"{source} has no column {ID!r} (columns: {list_some(frame.columns)}); "
-            "write the file with the ids of the rows."
-        )
+    frame = read_table(option, path, columns)
     names = _choose(frame, columns, era_column, source, column_option)
     check_ids(frame.index, source)
     for name in names:
@@ -161,7 +147,54 @@ def read_predictions(
     return Predictions(frame.index, names, values)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def read_table(option: str, path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a CSV or parquet with the ids as index.
+
+    Parameters
+    ----------
+    option : str
+    path : Path
+        CSV with a column "id", or parquet with that column or an index.
+    columns : sequence of str
+        The only ones to read of a parquet, if it has them all. If empty: "prediction" if there
+        is one.
+
+    Returns
+    -------
+    frame : DataFrame
+        Not empty. Ids are neither checked nor sorted.
+
+    Raises
+    ------
+    CommandError
+        If the file cannot be read, or has no rows or no ids.
+    """
+    check_input(option, path)
+    with naming_option(option, path):
+        if path.suffix.lower() == ".csv":
+            frame = read_csv(path)
+        else:
+            frame = _read_parquet(path, columns)
+    if frame.empty:
+        raise CommandError(f"{option} {path} has no rows or no columns; write it again.")
+    if ID in frame.columns:
+        return frame.set_index(ID)
+    if isinstance(frame.index, pd.RangeIndex) or frame.index.nlevels > 1:
+        raise CommandError(
+            f"{option} {path} has no column {ID!r} (columns: {list_some(frame.columns)}); "
+            "write the file with the ids of the rows."
+        )
+    return frame
+
+
+def read_csv(path: Path, text: Sequence[str] = (ID,)) -> pd.DataFrame:
+    """Read a CSV, some columns of it as text, whatever they look like.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
     # Not by pandas, some versions of which miss the last digit of a float.
     size = min(path.stat().st_size + 1, MAX_CSV_BLOCK)
     try:
@@ -169,13 +202,14 @@ def _read_csv(path: Path) -> pd.DataFrame:
             path,
             # in one block: the types are inferred from the first
             read_options=csv.ReadOptions(block_size=size),
-            convert_options=csv.ConvertOptions(column_types={ID: pa.string()}),
+            convert_options=csv.ConvertOptions(column_types=dict.fromkeys(text, pa.string())),
         )
-    except pa.ArrowInvalid as error:
+        frame = table.to_pandas()
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise ValueError(f"this is no CSV ({error}); download or write it again.") from error
-    frame = table.to_pandas()
-    if ID in frame.columns:
-        frame[ID] = frame[ID].mask(frame[ID] == "")
+    for name in text:
+        if name in frame.columns:
+            frame[name] = frame[name].mask(frame[name] == "")
     return frame
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from sknumerai.cli._errors import CommandError
+
 
 class Bounds(StrEnum):
     """Rules of clipping."""
@@ -152,3 +154,15 @@ PerEraOption = Annotated[
 PlotOption = Annotated[
     Path | None, typer.Option(help="PNG to write: the cumulative CORR, and MMC if there is one.")
 ]
+
+
+def check_share(option: str, value: float) -> None:
+    """Insist on a number between 0 and 1."""
+    if not 0.0 <= value <= 1.0:
+        raise CommandError(f"{option} is {value}; pass a number between 0 and 1.")
+
+
+def check_jobs(n_jobs: int) -> None:
+    """Insist on a number of jobs."""
+    if n_jobs == 0:
+        raise CommandError("--n-jobs is 0; pass 1 or more, or -1 for all processors.")
