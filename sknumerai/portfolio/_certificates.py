@@ -12,6 +12,7 @@ from sknumerai.portfolio._program import Multipliers, Program
 TINY = np.finfo(np.float64).tiny
 NO_PORTFOLIO = 1e-6  # of the weights without limits, below which weights count as that small
 ENOUGH = 1e-6  # relative size of a certificate that is no rounding
+SMALL_MULTIPLIER = 1e-6  # beside the largest one
 CANCELLED = 1e-10  # share of a sum's terms below which it is zero but for rounding
 
 
@@ -80,7 +81,9 @@ class Certificate:
     def _rows(self) -> tuple[Array, Array]:
         """Values of the rows, and the sizes of what is summed in them."""
         program = self.program
-        return self.weights @ program.rows, self._unit @ program.absolute_rows
+        # a weight that the limits hold at zero is rounding of the others
+        sizes = np.maximum(self._unit, np.sqrt(np.mean(self._unit**2)))
+        return self.weights @ program.rows, sizes @ program.absolute_rows
 
     @property
     def _norms(self) -> tuple[tuple[float, float, float], ...]:
@@ -186,6 +189,7 @@ def farkas_certificate(program: Program, multipliers: Multipliers) -> float:
         value = -slope * finite - eta * np.abs(finite) - rho * np.abs(finite - program.previous)
         towards = np.sign(np.where(np.isfinite(at), 0.0, at))
         rising = (towards != 0.0) & (-slope * towards > (eta + rho) * (1.0 + CANCELLED))
+        value = np.where(np.isfinite(at), value, -np.inf)
         total = np.maximum(total, np.where(rising, np.inf, value))
     limits = np.where(mu > 0, program.row_max, np.where(mu < 0, program.row_min, 0.0))
     terms = limits * mu
@@ -214,11 +218,16 @@ def may_prove(program: Program, multipliers: Multipliers) -> bool:
 
 
 def repaired(program: Program, multipliers: Multipliers) -> Multipliers:
-    """The same with η or ρ large enough to hold assets that have no bounds.
+    """The multipliers of a ray of the dual, of which some are rounding or still on their way.
 
-    Any η and ρ ≥ 0 make a proof, and a ray of the dual is only known to some digits.
+    Any multipliers make a proof as long as those of inequalities have the right sign: those of
+    rows that are small beside others are dropped, and η or ρ is made large enough to hold assets
+    that have no bounds.
     """
-    slope = program.rows @ multipliers.rows
+    sizes = np.abs(multipliers.rows) * program.row_norms
+    rows = np.where(sizes < SMALL_MULTIPLIER * sizes.max(initial=0.0), 0.0, multipliers.rows)
+    multipliers = replace(multipliers, rows=rows)
+    slope = program.rows @ rows
     open_ended = np.where(slope > 0, np.isinf(program.lower), np.isinf(program.upper))
     needed = np.abs(slope[open_ended]).max(initial=0.0)
     excess = max(needed - multipliers.leverage - multipliers.turnover, 0.0)
@@ -250,10 +259,8 @@ def name_conflict(program: Program, multipliers: Multipliers) -> list[str]:
     names = [program.row_names[j] for j in np.flatnonzero(multipliers.rows)]
     names += ["max_leverage"] * bool(multipliers.leverage > 0.0)
     names += ["max_turnover"] * bool(multipliers.turnover > 0.0)
-    slope = program.rows @ multipliers.rows
-    bounded = np.where(slope > 0, np.isfinite(program.lower), np.isfinite(program.upper))
-    force = multipliers.leverage + multipliers.turnover
-    rounding = CANCELLED * (program.absolute_rows @ np.abs(multipliers.rows))
-    if np.any((np.abs(slope) > force * (1.0 + CANCELLED) + rounding) & bounded):
+    infinite = np.full(program.n, np.inf)
+    unbounded = replace(program, lower=-infinite, upper=infinite)
+    if farkas_certificate(unbounded, multipliers) < enough:
         names.append("min_weights and max_weights")
     return names

@@ -10,6 +10,14 @@ from sknumerai._typing import Array
 from sknumerai.exceptions import SolverError
 from sknumerai.portfolio._solution import Solution
 
+LIMITS_MISSED = 1e-4  # relative to the sum of the sizes of all variables
+SOLVER = {
+    "solve_method": "CLARABEL",
+    "tol_gap_abs": 1e-12,
+    "tol_gap_rel": 1e-12,
+    "tol_feas": 1e-12,
+}
+
 
 class CvxpyProgram:
     """A cvxpy problem with a signal as parameter and weights as an expression.
@@ -69,9 +77,38 @@ class CvxpyProgram:
         if self._layer is None:
             layers = import_optional("cvxpylayers.torch", extra="cvxpy")
             self._layer = layers.CvxpyLayer(
-                self.problem, parameters=[self.signal, *self._others()], variables=[self.weights]
+                self.problem,
+                parameters=[self.signal, *self._others()],
+                variables=self._variables(),
             )
         return self._layer
+
+    def _variables(self) -> list[Any]:
+        """The weights first."""
+        return [self.weights, *(v for v in self.problem.variables() if v is not self.weights)]
+
+    def check_limits(self, values: list[Array]) -> None:
+        """Insist on a solution that meets the limits, which an infeasible program has not.
+
+        Parameters
+        ----------
+        values : list of ndarray
+            Of all variables, as the layer returns them.
+
+        Raises
+        ------
+        SolverError
+            If a limit is missed.
+        """
+        for variable, value in zip(self._variables(), values, strict=True):
+            variable.save_value(value)
+        size = sum(float(np.abs(value).sum()) for value in values)
+        missed = max(float(np.max(np.abs(limit.violation()))) for limit in self.problem.constraints)
+        if not missed <= LIMITS_MISSED * size:
+            raise SolverError(
+                f"cvxpylayers could not solve the program: what it returns misses a limit by "
+                f"{missed:.1e}; the program is infeasible, or too badly scaled for it."
+            )
 
     def content(self) -> tuple[Any, ...]:
         """What tells it from other programs, and from itself with other values."""
@@ -115,13 +152,15 @@ class CvxpyEngine:
             )
         inputs = torch.tensor(signal, dtype=torch.float64, requires_grad=True)
         others = [torch.from_numpy(value) for value in self.program.other_values()]
+        layer = self.program.layer()
         try:
             with torch.enable_grad():
-                (weights,) = self.program.layer()(
-                    inputs, *others, solver_args={"solve_method": "CLARABEL"}
-                )
+                values = layer(inputs, *others, solver_args=SOLVER)
         except Exception as error:  # diffcp raises its own, unnamed ones
             raise SolverError(f"cvxpylayers could not solve the program: {error}") from error
+
+        self.program.check_limits([value.detach().numpy() for value in values])
+        weights = values[0]
 
         def matvec(vectors: Array) -> Array:
             columns = [

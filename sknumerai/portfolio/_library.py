@@ -88,8 +88,9 @@ def solve_by_library(program: Program, signal: Array) -> tuple[Array, Multiplier
         If it fails.
     """
     cp = import_optional("cvxpy", extra="cvxpy")
-    problem, parameter, weights, limits = cvxpy_problem(program)
-    parameter.value = signal
+    scaled, scaled_signal, weight_unit, price_unit = program.scaled(signal)
+    problem, parameter, weights, limits = cvxpy_problem(scaled)
+    parameter.value = scaled_signal
     try:
         problem.solve(solver=cp.CLARABEL)
     except cp.error.SolverError as error:
@@ -113,4 +114,5 @@ def solve_by_library(program: Program, signal: Array) -> tuple[Array, Multiplier
         float(np.ravel(limits[name].dual_value)[0]) if name in limits else 0.0
         for name in ("max_leverage", "max_turnover")
     ]
-    return weights.value, Multipliers(rows, *caps)
+    leverage, turnover = (price_unit * cap for cap in caps)
+    return weight_unit * weights.value, Multipliers(price_unit * rows, leverage, turnover)

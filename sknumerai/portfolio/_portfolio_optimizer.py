@@ -145,7 +145,7 @@ class PortfolioOptimizer(BaseEstimator):
         "risk_aversion": [POSITIVE],
         "min_weights": [Real, "array-like", None],
         "max_weights": [Real, "array-like", None],
-        "budget": [Real, None],
+        "budget": [Interval(Real, None, None, closed="neither"), None],
         "max_leverage": [POSITIVE, None],
         "max_exposure": [Real, "array-like", dict, None],
         "min_exposure": [Real, "array-like", dict, None],

@@ -1,6 +1,6 @@
 """One era's portfolio program as arrays: everything but the signal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -69,6 +69,12 @@ class Program:
         return np.abs(self.rows)
 
     @cached_property
+    def row_norms(self) -> Array:
+        """Norms of the columns of E over √q, shape (n_rows,); 1 for a column of zeros."""
+        norms = np.sqrt(np.einsum("ij,i,ij->j", self.rows, 1.0 / self.curvature, self.rows))
+        return np.where(norms == 0.0, 1.0, norms)
+
+    @cached_property
     def middle(self) -> Array:
         """The portfolio in the box that is nearest to zero, shape (n,)."""
         return np.clip(0.0, self.lower, self.upper)
@@ -77,6 +83,35 @@ class Program:
     def middle_values(self) -> Array:
         """Values of the rows there, shape (n_rows,)."""
         return self.middle @ self.rows
+
+    def scaled(self, signal: Array) -> tuple["Program", Array, float, float]:
+        """The same with signals and curvatures of about one, for solvers of absolute tolerances.
+
+        Returns
+        -------
+        program : Program
+        signal : ndarray of shape (n,)
+        weight_unit, price_unit : float
+            What its weights and its multipliers are to be multiplied with.
+        """
+        price_unit = float(np.abs(signal).max()) or 1.0
+        curvature_unit = float(np.median(self.curvature))
+        weight_unit = price_unit / curvature_unit
+        program = replace(
+            self,
+            curvature=self.curvature / curvature_unit,
+            loadings=self.loadings / np.sqrt(curvature_unit),
+            row_min=self.row_min / weight_unit,
+            row_max=self.row_max / weight_unit,
+            lower=self.lower / weight_unit,
+            upper=self.upper / weight_unit,
+            previous=self.previous / weight_unit,
+            l1_coef=self.l1_coef / price_unit,
+            transaction_costs=self.transaction_costs / price_unit,
+            max_leverage=self.max_leverage / weight_unit,
+            max_turnover=self.max_turnover / weight_unit,
+        )
+        return program, signal / price_unit, weight_unit, price_unit
 
     def risk_matvec(self, weights: Array) -> Array:
         """(diag(q) + LLᵀ) x, shape (n,)."""

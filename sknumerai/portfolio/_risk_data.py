@@ -91,6 +91,7 @@ class RiskTables:
                 values = np.full(predictions.n_rows, values, dtype=np.float64)
             if name == "sectors":
                 self.sectors = _labels(values, predictions.n_rows)
+                check_same_rows(predictions, Table(values, name))
                 continue
             table = Table(values, name)
             table = table.subset(table.columns)
