@@ -33,9 +33,10 @@ numpydoc_class_members_toctree = False
 numpydoc_show_class_members = False  # _templates/autosummary/class.rst lists them
 
 
-def skip_what_scikit_learn_wrote(app, what, name, obj, skip, options):
-    """Leave out inherited methods: their docstrings refer to scikit-learn's own pages."""
-    return True if (getattr(obj, "__module__", None) or "").startswith("sklearn.") else None
+def skip_what_others_wrote(app, what, name, obj, skip, options):
+    """Leave out inherited members: their docstrings refer to pages of scikit-learn and torch."""
+    module = getattr(obj, "__module__", None) or ""
+    return True if module.startswith(("sklearn.", "torch.")) else None
 
 
 def restore_scikit_learn(gallery_conf, fname):
@@ -81,4 +82,4 @@ html_sidebars = {"changelog": [], "contributing": [], "benchmarks": []}
 
 def setup(app):
     """Register the hook above."""
-    app.connect("autodoc-skip-member", skip_what_scikit_learn_wrote)
+    app.connect("autodoc-skip-member", skip_what_others_wrote)

@@ -273,7 +273,7 @@ def check_same_rows(predictions: Table, features: Table) -> None:
     if predictions.n_rows != features.n_rows:
         raise ValueError(
             f"{features.name} has {features.n_rows} rows and {predictions.name} has "
-            f"{predictions.n_rows}; pass one row of features per prediction."
+            f"{predictions.n_rows}; pass the same rows."
         )
     left, right = predictions.index, features.index
     if left is None or right is None or left.equals(right):

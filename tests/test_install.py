@@ -17,8 +17,8 @@ PACKAGE = Path(sknumerai.__file__).parent
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 # What only an extra brings, and what nobody should wait for who does not use it.
-OPTIONAL = ("cvxpy", "cvxpylayers", "matplotlib", "numerapi", "polars", "pyarrow")
-OPTIONAL += ("skorch", "torch", "torchsort", "typer")
+OPTIONAL = ("cvxpy", "cvxpylayers", "interpret", "matplotlib", "numerapi", "polars", "pyarrow")
+OPTIONAL += ("safetensors", "skorch", "torch", "torchsort", "typer")
 
 BLOCK_OPTIONAL = f"""
 import sys

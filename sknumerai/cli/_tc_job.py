@@ -20,8 +20,8 @@ from sknumerai.cli._files import check_output, list_some, write_frame
 from sknumerai.cli._report import format_table
 from sknumerai.cli._tc_inputs import Users, read_covariance, read_returns, read_stakes, read_users
 from sknumerai.cli._tc_risk import OPTIONS, open_risk
-from sknumerai.contribution._era_gradient import Rounds
-from sknumerai.contribution._true_contribution import FEW_FREE, contributions_of_era
+from sknumerai.contribution._era_gradient import FEW_FREE, Rounds
+from sknumerai.contribution._true_contribution import contributions_of_era
 from sknumerai.exceptions import (
     ConstantPredictionWarning,
     FewFreeAssetsWarning,
@@ -89,6 +89,7 @@ class EraResult:
 
     contributions: Array
     free_share: float
+    few_free: bool
     any_constant: bool
 
 
@@ -113,7 +114,7 @@ def contributions(
         with_spread=False,
     )
     free = np.median([count for count in result.n_free if count is not None])
-    return EraResult(values, float(free) / len(returns), any_constant)
+    return EraResult(values, float(free) / len(returns), result.few_free, any_constant)
 
 
 def compute(job: Job) -> str:
@@ -248,13 +249,10 @@ def _in_options(error: Exception, job: Job) -> str:
 
 def _warn(labels: list[EraLabel], results: list[EraResult]) -> None:
     warn_of_eras(
-        f"fewer than {FEW_FREE:.0%} of the assets are free to move in the median round, so that "
-        "contributions depend on the dropout; lower --signal-scale, or widen the limits.",
-        [
-            label
-            for label, result in zip(labels, results, strict=True)
-            if result.free_share < FEW_FREE
-        ],
+        f"fewer than {FEW_FREE:.0%} of the assets are free to move within the limits that press, "
+        "in the median round, so that contributions depend on the dropout; lower "
+        "--signal-scale, or widen the limits.",
+        [label for label, result in zip(labels, results, strict=True) if result.few_free],
         FewFreeAssetsWarning,
     )
     warn_of_eras(

@@ -14,7 +14,7 @@ from sknumerai.contribution._inverse_hessian import inverse_hessian
 from sknumerai.contribution._scorer import ContributionScorer, RiskColumns
 from sknumerai.metrics._aggregate import Aggregate
 from sknumerai.portfolio import PortfolioOptimizer
-from sknumerai.portfolio._risk_data import RiskData
+from sknumerai.portfolio._risk_data import RISK_NAMES, RiskData
 
 __all__ = ["ClosedFormTC"]
 
@@ -29,14 +29,14 @@ class ClosedFormTC(ContributionScorer):
     ----------
     form : {"current", "aligned", "scaled", "aligned_normalized"}, default="current"
         See `closed_form_tc`.
-    hessian : float, tuple or dict of era to Hessian, default=None
+    hessian : float or dict of era to Hessian, default=None
         See `closed_form_tc`; in a dict, rows must be in the order that the era has in X.
     optimizer : PortfolioOptimizer, default=None
         Instead of a Hessian: its derivative at the solution for the meta model, era by era, with
         the risk data. None means ``PortfolioOptimizer()``.
     risk_columns : dict, default=None
         Risk data that are columns of X; see `TCScorer`.
-    aggregate : {"mean", "std", "sharpe", "max_drawdown"} or callable, default="mean"
+    aggregate : {"mean", "sharpe"} or callable, default="mean"
         How the contributions of the eras become one score; see `numerai_corr`.
 
     See Also
@@ -87,7 +87,8 @@ class ClosedFormTC(ContributionScorer):
         self.source = "meta_model"
         self.risk_columns = risk_columns
         self.aggregate = aggregate
-        self._request_contribution()
+        with_risk = hessian is None or isinstance(hessian, dict)
+        self._request_contribution(RISK_NAMES if with_risk else ())
 
     def __repr__(self) -> str:
         cost = repr(self.optimizer) if self.hessian is None else type(self.hessian).__name__
@@ -102,15 +103,13 @@ class ClosedFormTC(ContributionScorer):
         if missing:
             raise ValueError(
                 f"hessian has no entry for {len(missing)} of {len(labels)} eras, first "
-                f"{missing[0]!r}; key it by the eras' labels."
+                f"{missing[0]}; key it by the eras' labels."
             )
         return {label: self.hessian[label] for label in labels}
 
     def _score_era(
         self, predictions: Array, signals: Array, returns: Array, risk: RiskData, extra: Any
-    ) -> float:
-        if signals.shape[1] != 1:
-            raise ValueError(f"meta_model has {signals.shape[1]} columns; pass one.")
+    ) -> tuple[float, bool]:
         cost = self.optimizer if extra is None else extra
 
         def compute() -> CandidateGradient:
@@ -123,9 +122,10 @@ class ClosedFormTC(ContributionScorer):
             )
             return CandidateGradient(gradient, float(gradient @ model))
 
-        if isinstance(cost, LinearOperator):  # its content cannot be told
+        fitted = hasattr(cost, "weights_")
+        if fitted or isinstance(cost, LinearOperator):  # what it depends on cannot be told
             gradient = compute()
         else:
             content = cost.content() if isinstance(cost, PortfolioOptimizer) else cost
             gradient = GRADIENTS.get((self.form, content, signals, returns, risk), compute)
-        return float(predictions @ gradient.gradient - gradient.offset)
+        return float(predictions @ gradient.gradient - gradient.offset), False

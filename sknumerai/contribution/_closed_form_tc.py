@@ -1,6 +1,6 @@
 """The functions closed_form_tc() and adversarial_prediction()."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import StrOptions, validate_params
 
-from sknumerai._eras import era_order, group_eras, run_eras
+from sknumerai._eras import era_order, group_eras, naming_era, run_eras
 from sknumerai._frames import Table, check_same_rows, like_input, read_predictions
 from sknumerai._typing import Array, ArrayLike
 from sknumerai.contribution._closed_form import FORMS, Form, closed_form_gradient, deproject
 from sknumerai.contribution._inverse_hessian import hessian_of_era, inverse_hessian
 from sknumerai.metrics._per_era import one_column, prediction_names
+from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._risk_data import RiskData, RiskTables
 
 __all__ = ["adversarial_prediction", "closed_form_tc"]
@@ -101,6 +102,14 @@ def closed_form_tc(
     model, target = one_column("meta_model", meta_model), one_column("returns", returns)
     for other in (model, target):
         check_same_rows(table, other)
+    for part in hessian if isinstance(hessian, tuple) else (hessian,):
+        if isinstance(part, pd.Series | pd.DataFrame) and len(part) == table.n_rows:
+            check_same_rows(table, Table(part, "hessian"))
+    if risk and not isinstance(hessian, PortfolioOptimizer | Mapping):
+        raise ValueError(
+            f"{', '.join(risk)}: risk data were given beside a Hessian that is no optimizer; "
+            "leave them out, or pass hessian=PortfolioOptimizer(...)."
+        )
     tables = RiskTables(table, **risk)
     groups = group_eras(eras, table.n_rows)
     order = era_order(groups)
@@ -110,8 +119,9 @@ def closed_form_tc(
     def tasks() -> Iterator[tuple[Hashable, tuple[Any, ...]]]:
         for i in order:
             label, rows = groups.labels[i], groups.rows[i]
-            blocks = values[rows], model.rows(rows)[:, 0], target.rows(rows)[:, 0]
-            part = hessian_of_era(hessian, label, rows, table.n_rows)
+            with naming_era(label):
+                blocks = values[rows], model.rows(rows)[:, 0], target.rows(rows)[:, 0]
+                part = hessian_of_era(hessian, label, rows, table.n_rows)
             yield label, (*blocks, part, tables.era(label, rows))
 
     kernel = partial(closed_form_of_era, form=form)

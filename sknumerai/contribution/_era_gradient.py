@@ -6,9 +6,12 @@ from typing import Literal
 import numpy as np
 
 from sknumerai._typing import Array
-from sknumerai.contribution._meta_signal import meta_signal, meta_signal_adjoint
+from sknumerai.contribution._meta_signal import ZERO_SIGNAL, meta_signal, meta_signal_adjoint
 from sknumerai.contribution._users import UserSignals
 from sknumerai.portfolio._solution import Engine
+
+FEW_FREE = 0.1  # share of free assets below which repeated runs agree to less than about 0.99
+CANCELLED = 1e-13  # of the sum of sizes, below which a sum is rounding
 
 GradientConvention = Literal["raw", "stake_weighted"]
 
@@ -67,6 +70,8 @@ class EraGradient:
     portfolios : ndarray of shape (n_rounds, n)
     portfolio_returns : ndarray of shape (n_rounds,)
     n_iter, n_free, n_weakly_active : list of int
+    n_directions : list of int
+        Free assets less the limits that press on them, per round.
     kkt_residual : ndarray of shape (n_rounds,)
     """
 
@@ -80,6 +85,13 @@ class EraGradient:
     kkt_residual: Array
     n_free: list[int | None]
     n_weakly_active: list[int | None]
+    n_directions: list[int | None]
+
+    @property
+    def few_free(self) -> bool:
+        """Whether the median round has so few directions to move in that derivatives say little."""
+        known = [count for count in self.n_directions if count is not None]
+        return bool(known) and float(np.median(known)) < FEW_FREE * self.portfolios.shape[1]
 
 
 def era_gradient(
@@ -115,6 +127,9 @@ def era_gradient(
     if rounds.gradient == "stake_weighted":
         dropped = dropped / dropped.sum(axis=0)
     totals = users.weighted_sums(dropped).T
+    cancelled = np.abs(totals).max(axis=1) <= CANCELLED * users.largest * dropped.sum(axis=0)
+    if rounds.signal_scale is not None and cancelled.any():
+        raise ValueError(ZERO_SIGNAL)
     solutions, gradients = [], np.empty_like(totals)
     state = None
     for total, gradient in zip(totals, gradients, strict=True):
@@ -142,4 +157,5 @@ def era_gradient(
         kkt_residual=np.array([solution.kkt_residual for solution in solutions]),
         n_free=[solution.n_free for solution in solutions],
         n_weakly_active=[solution.n_weakly_active for solution in solutions],
+        n_directions=[solution.n_directions for solution in solutions],
     )

@@ -19,6 +19,7 @@ class CandidateGradient:
 
     gradient: Array
     offset: float
+    few_free: bool = False
 
     @property
     def nbytes(self) -> int:

@@ -59,7 +59,7 @@ def read_stakes(
         missing = [label for label in labels if label not in stakes.index]
         if missing:
             raise ValueError(
-                f"stakes have no row for {len(missing)} of {len(labels)} eras (first {missing[0]!r}"
+                f"stakes have no row for {len(missing)} of {len(labels)} eras (first {missing[0]}"
                 "); index them by era, or pass one stake per user for all eras."
             )
         if not stakes.index.is_unique:
@@ -73,7 +73,10 @@ def read_stakes(
                 "the same order; align them, for example stakes"
                 f"{'' if per_era else '.loc'}[user_predictions.columns]."
             )
-    values = np.asarray(stakes.loc[list(labels)] if per_era else stakes, dtype=np.float64)
+    try:
+        values = np.asarray(stakes.loc[list(labels)] if per_era else stakes, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"stakes must be numbers ({error}); convert them.") from None
     if values.shape != ((len(labels), n_users) if per_era else (n_users,)):
         raise ValueError(
             f"stakes has shape {values.shape} for {n_users} users; pass one stake per user, or a "

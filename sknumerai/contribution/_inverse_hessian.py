@@ -14,7 +14,7 @@ from sknumerai._frames import Table
 from sknumerai._typing import Array
 from sknumerai.exceptions import SolverError
 from sknumerai.portfolio import PortfolioOptimizer
-from sknumerai.portfolio._risk_data import RiskData
+from sknumerai.portfolio._risk_data import RiskData, covariance_root
 
 Solve = Callable[[Array], Array]
 
@@ -31,11 +31,16 @@ def hessian_of_era(hessian: Any, label: Hashable, rows: Rows, n_samples: int) ->
     if isinstance(hessian, Mapping):
         if label not in hessian:
             raise ValueError(
-                f"hessian has no entry for {label!r}; it has {len(hessian)} "
-                f"({', '.join(map(repr, list(hessian)[:3]))}, ...): key it by the eras' labels."
+                f"hessian has no entry for {label}; it has {len(hessian)} "
+                f"({', '.join(map(str, list(hessian)[:3]))}, ...): key it by the eras' labels."
             )
         return hessian[label]
     if isinstance(hessian, tuple):
+        if len(hessian) not in (2, 3):
+            raise ValueError(
+                f"hessian is a tuple of {len(hessian)}; pass (diagonal, loadings) or (diagonal, "
+                "loadings, covariance)."
+            )
         return (
             _rows_of(hessian[0], "hessian's diagonal", rows, n_samples),
             _rows_of(hessian[1], "hessian's loadings", rows, n_samples),
@@ -83,18 +88,30 @@ def inverse_hessian(hessian: Any, n: int, point: Array, risk: RiskData | None = 
     if isinstance(hessian, tuple):
         return _woodbury(hessian, n)
     if issparse(hessian):
+        _check_finite(cast("Any", hessian).data)
         hessian = aslinearoperator(cast("Any", hessian))
     if isinstance(hessian, LinearOperator):
         return _conjugate_gradient(hessian, n)
-    values = np.asarray(hessian, dtype=np.float64)
-    if not np.isfinite(values).all():
+    try:
+        values = np.asarray(hessian, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = None
+    if hessian is None or values is None:
         raise ValueError(
-            f"hessian contains {int((~np.isfinite(values)).sum())} values that are NaN or infinite."
+            f"hessian is {hessian!r}; pass a number, an array, a tuple, a LinearOperator or a "
+            "PortfolioOptimizer."
         )
+    _check_finite(values)
     if values.ndim < 2:
         diagonal = _positive(values, n)
         return lambda vector: vector / diagonal
     return _cholesky(values, n)
+
+
+def _check_finite(values: Array) -> None:
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        raise ValueError(f"hessian contains {bad} values that are NaN or infinite; fill them.")
 
 
 def _check_shape(shape: tuple[int, ...], wanted: tuple[int, ...]) -> None:
@@ -134,24 +151,12 @@ def _cholesky(matrix: Array, n: int) -> Solve:
 
 def _woodbury(parts: tuple[Any, ...], n: int) -> Solve:
     """(D + BΩBᵀ)⁻¹ by a system of the size of Ω."""
-    if len(parts) not in (2, 3):
-        raise ValueError(
-            f"hessian is a tuple of {len(parts)}; pass (diagonal, loadings) or (diagonal, "
-            "loadings, covariance)."
-        )
     diagonal = _positive(np.asarray(parts[0], dtype=np.float64), n)
     loadings = np.asarray(parts[1], dtype=np.float64)
     if loadings.ndim != 2 or len(loadings) != n:
         raise ValueError(f"hessian's loadings have shape {loadings.shape} for {n} stocks.")
     k = loadings.shape[1]
-    root = np.eye(k)
-    if len(parts) == 3:
-        covariance = np.asarray(parts[2], dtype=np.float64)
-        _check_shape(covariance.shape, (k, k))
-        values, vectors = np.linalg.eigh(covariance)
-        if k and values[0] < -ROUNDING * np.abs(values).max():
-            raise ValueError("hessian's factor covariance is indefinite; pass a semidefinite one.")
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+    root = np.eye(k) if len(parts) == 2 else covariance_root(parts[2], k, "hessian's covariance")
     scaled = loadings @ root / np.sqrt(diagonal)[:, None]
     inner = scipy.linalg.cho_factor(np.eye(k) + scaled.T @ scaled, lower=True)
     size = np.sqrt(diagonal)
@@ -175,6 +180,8 @@ def _conjugate_gradient(operator: LinearOperator, n: int) -> Solve:
                 return solution
             image = operator.matvec(direction)
             curvature = float(direction @ image)
+            if np.isnan(curvature):
+                raise ValueError("hessian's product with a vector is NaN; check its values.")
             if not curvature > 0.0:
                 raise ValueError(
                     "hessian is singular or indefinite: it has a direction of no positive "

@@ -4,6 +4,11 @@ import numpy as np
 
 from sknumerai._typing import Array
 
+ZERO_SIGNAL = (
+    "The stake-weighted signal is zero for all stocks (constant predictions, or users that "
+    "cancel); it has no scale."
+)
+
 
 def meta_signal(total: Array, *, power: float, signal_scale: float | None) -> Array:
     """sign(m) |m|^power, scaled to a root mean square.
@@ -25,16 +30,13 @@ def meta_signal(total: Array, *, power: float, signal_scale: float | None) -> Ar
     ValueError
         If m is zero and is to be scaled.
     """
-    signal = np.sign(total) * np.abs(total) ** power
     if signal_scale is None:
-        return signal
-    size = _root_mean_square(signal)
-    if size == 0.0:
-        raise ValueError(
-            "The stake-weighted signal is zero for all stocks (constant predictions, or users that "
-            "cancel); it has no scale."
-        )
-    return signal * (signal_scale / size)
+        return _powers(total, power)
+    largest = np.abs(total).max()
+    if largest == 0.0:
+        raise ValueError(ZERO_SIGNAL)
+    signal = _powers(total / largest, power)
+    return signal * (signal_scale / _root_mean_square(signal))
 
 
 def meta_signal_adjoint(
@@ -52,12 +54,19 @@ def meta_signal_adjoint(
     -------
     gradient : ndarray of shape (n,)
     """
-    if signal_scale is not None:
-        signal = np.sign(total) * np.abs(total) ** power
-        unit = signal / _root_mean_square(signal)
-        factor = signal_scale / _root_mean_square(signal)
-        gradient = factor * (gradient - unit * (unit @ gradient) / len(unit))
-    return power * np.abs(total) ** (power - 1.0) * gradient
+    if signal_scale is None:
+        return power * np.abs(total) ** (power - 1.0) * gradient
+    # the signal does not depend on the size of m, which may be such that its powers overflow
+    largest = np.abs(total).max()
+    signal = _powers(total / largest, power)
+    size = _root_mean_square(signal)
+    unit = signal / size
+    gradient = (signal_scale / size) * (gradient - unit * (unit @ gradient) / len(unit))
+    return power * np.abs(total / largest) ** (power - 1.0) * gradient / largest
+
+
+def _powers(values: Array, power: float) -> Array:
+    return np.sign(values) * np.abs(values) ** power
 
 
 def _root_mean_square(values: Array) -> float:

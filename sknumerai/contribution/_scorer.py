@@ -1,20 +1,27 @@
 """What the scorers of contributions share: users or a meta model, returns and risk data per era."""
 
 from abc import abstractmethod
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sknumerai._eras import era_order, group_eras, run_eras, warn_of_eras
+from sknumerai._eras import era_order, group_eras, naming_era, run_eras, warn_of_eras
 from sknumerai._frames import Table, check_same_rows, read_predictions, take_columns
 from sknumerai._typing import Array, ArrayLike, FeatureColumns
 from sknumerai.contribution._inputs import user_table
+from sknumerai.contribution._true_contribution import warn_of_few_free
 from sknumerai.exceptions import ConstantPredictionWarning
 from sknumerai.metrics._per_era import one_column
 from sknumerai.metrics._scorer_base import BaseEraScorer
+from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._risk_data import RISK_NAMES, RiskData, RiskTables
+
+
+def _one_signal(values: ArrayLike, name: str) -> Table:
+    return one_column(name, values)
+
 
 RiskColumns = Mapping[str, FeatureColumns]
 
@@ -30,9 +37,22 @@ class ContributionScorer(BaseEraScorer):
     """
 
     source: str
+    optimizer: PortfolioOptimizer | None
     risk_columns: RiskColumns | None
 
-    def _request_contribution(self) -> None:
+    def _request_contribution(self, risk_names: Sequence[str] = RISK_NAMES) -> None:
+        if not isinstance(self.optimizer, PortfolioOptimizer | None):
+            raise TypeError(f"optimizer must be a PortfolioOptimizer; found {self.optimizer!r}.")
+        if not isinstance(self.risk_columns, Mapping | None):
+            raise TypeError(
+                f"risk_columns must be a dict of risk data to columns; found {self.risk_columns!r}."
+            )
+        named = isinstance(self.aggregate, str) and self.aggregate in ("mean", "sharpe")
+        if not callable(self.aggregate) and not named:
+            raise ValueError(
+                f"aggregate={self.aggregate!r}; use 'mean', 'sharpe' or a callable: of a standard "
+                "deviation or drawdown, less is better."
+            )
         if self.risk_columns is not None:
             unknown = set(self.risk_columns) - (set(RISK_NAMES) - {"factor_covariance"})
             if unknown:
@@ -40,7 +60,7 @@ class ContributionScorer(BaseEraScorer):
                     f"risk_columns names {sorted(unknown)[0]!r}; columns of X can be "
                     f"{', '.join(name for name in RISK_NAMES if name != 'factor_covariance')}."
                 )
-        self._request(("returns", *RISK_NAMES), (self.source,))
+        self._request(("returns", *risk_names), (self.source,))
 
     def __call__(
         self,
@@ -89,12 +109,16 @@ class ContributionScorer(BaseEraScorer):
         self, values: Array, X: Any, y: Any, eras: Any, others: dict[str, Any]
     ) -> pd.Series:
         """Contribution in every era, in their order."""
-        signals = user_table(others.pop(self.source), self.source)
-        returns = others.pop("returns", None)
-        target = one_column(
-            "y" if returns is None else "returns", y if returns is None else returns
-        )
+        read = user_table if self.source == "user_predictions" else _one_signal
+        signals = read(others.pop(self.source), self.source)
+        name = "returns" if "returns" in others else "y"
+        returns = others.pop("returns", y)
+        if returns is None:
+            raise ValueError(f"{self!r} needs y, or returns next to the eras; pass one of them.")
+        target = one_column(name, returns)
         check_same_rows(signals, target)
+        if isinstance(X, pd.DataFrame):
+            check_same_rows(Table(X, "X"), signals)
         if signals.n_rows != len(values):
             raise ValueError(
                 f"{self.source} has {signals.n_rows} rows and there are {len(values)} predictions; "
@@ -110,10 +134,13 @@ class ContributionScorer(BaseEraScorer):
         def tasks() -> Iterator[tuple[Hashable, tuple[Any, ...]]]:
             for i in order:
                 label, rows = groups.labels[i], groups.rows[i]
-                blocks = predictions[rows], signals.rows(rows), target.rows(rows)[:, 0]
+                with naming_era(label):
+                    blocks = predictions[rows], signals.rows(rows), target.rows(rows)[:, 0]
                 yield label, (*blocks, tables.era(label, rows), extras.get(label))
 
-        scores = list(run_eras(self._score_era, tasks(), total=len(groups)))
+        results = list(run_eras(self._score_era, tasks(), total=len(groups)))
+        warn_of_few_free(labels, [few for _, few in results])
+        scores = [score for score, _ in results]
         warn_of_eras(
             "a prediction is constant, so that its contribution is NaN there.",
             [label for label, score in zip(labels, scores, strict=True) if np.isnan(score)],
@@ -137,5 +164,8 @@ class ContributionScorer(BaseEraScorer):
     @abstractmethod
     def _score_era(
         self, predictions: Array, signals: Array, returns: Array, risk: RiskData, extra: Any
-    ) -> float:
-        """Contribution of a prediction in one era; NaN where it is constant."""
+    ) -> tuple[float, bool]:
+        """Contribution of a prediction in one era, and whether few assets are free.
+
+        The contribution of a constant prediction is NaN.
+        """

@@ -14,7 +14,7 @@ from sknumerai.contribution._inputs import read_stakes
 from sknumerai.contribution._scorer import ContributionScorer, RiskColumns
 from sknumerai.contribution._true_contribution import ROUNDS_CONSTRAINTS, draw_seed
 from sknumerai.contribution._users import UserSignals
-from sknumerai.metrics._aggregate import AGGREGATES, Aggregate
+from sknumerai.metrics._aggregate import Aggregate
 from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._risk_data import RiskData
 
@@ -46,7 +46,7 @@ class TCScorer(ContributionScorer):
     risk_columns : dict, default=None
         Risk data that are columns of X, as in ``{"exposures": "^feature", "sectors": ["sector"]}``:
         by name, what `feature_columns` takes elsewhere. Others come as metadata.
-    aggregate : {"mean", "std", "sharpe", "max_drawdown"} or callable, default="mean"
+    aggregate : {"mean", "sharpe"} or callable, default="mean"
         How the contributions of the eras become one score; see `numerai_corr`.
     random_state : int, RandomState instance or None, default=None
         Determines the dropout. A seed is drawn once, here, and kept by copies, so that equal
@@ -78,6 +78,8 @@ class TCScorer(ContributionScorer):
     >>> score > 0
     True
     """
+
+    optimizer: PortfolioOptimizer
 
     def __init__(
         self,
@@ -113,10 +115,6 @@ class TCScorer(ContributionScorer):
             },
             caller_name="TCScorer",
         )
-        if not callable(aggregate) and aggregate not in AGGREGATES:
-            raise ValueError(
-                f"aggregate={aggregate!r}; use one of {', '.join(AGGREGATES)}, or a callable."
-            )
         self.optimizer = PortfolioOptimizer() if optimizer is None else optimizer
         self.stakes = stakes
         self.gaussianize = gaussianize
@@ -125,7 +123,7 @@ class TCScorer(ContributionScorer):
         self.source = "meta_model" if stakes is None else "user_predictions"
         if stakes is None:
             n_rounds, dropout = 1, 0.0
-        seed = draw_seed(random_state)
+        seed = draw_seed(random_state) if dropout > 0.0 else 0
         self.rounds = Rounds(n_rounds, dropout, gradient, power, signal_scale, seed)
         self._request_contribution()
 
@@ -143,20 +141,16 @@ class TCScorer(ContributionScorer):
         n_users = signals.n_columns
         if self.stakes is not None:
             stakes = read_stakes(self.stakes, labels, signals.names, n_users)
-        elif n_users == 1:
-            stakes = np.ones((len(labels), 1))
         else:
-            raise ValueError(
-                f"meta_model has {n_users} columns; pass one, or stakes and user_predictions."
-            )
+            stakes = np.ones((len(labels), 1))
         return dict(zip(labels, stakes, strict=True))
 
     def _score_era(
         self, predictions: Array, signals: Array, returns: Array, risk: RiskData, extra: Any
-    ) -> float:
+    ) -> tuple[float, bool]:
         candidate = UserSignals(predictions[:, None], gaussianize=self.gaussianize)
         if candidate.constant[0]:
-            return np.nan
+            return np.nan, False
         gradient = GRADIENTS.get(
             (
                 self.optimizer.content(),
@@ -170,16 +164,16 @@ class TCScorer(ContributionScorer):
             lambda: self._compute(signals, extra, returns, risk),
         )
         product = candidate.products(gradient.gradient[:, None])[0, 0]
-        return float(product - gradient.offset)
+        return float(product - gradient.offset), gradient.few_free
 
     def _compute(
         self, signals: Array, stakes: Array, returns: Array, risk: RiskData
     ) -> CandidateGradient:
         result = era_gradient(
-            UserSignals(signals, gaussianize=self.gaussianize),
+            UserSignals(signals, gaussianize=self.gaussianize, name=self.source),
             stakes,
             returns.astype(np.float64),
             self.optimizer.make_engine(risk),
             self.rounds,
         )
-        return CandidateGradient(result.gradient, result.offset)
+        return CandidateGradient(result.gradient, result.offset, result.few_free)

@@ -11,10 +11,11 @@ import pandas as pd
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sknumerai._eras import era_order, group_eras, run_eras, warn_of_eras
+from sknumerai._eras import era_order, group_eras, naming_era, run_eras, warn_of_eras
 from sknumerai._frames import check_same_rows
 from sknumerai._typing import Array, ArrayLike
 from sknumerai.contribution._era_gradient import (
+    FEW_FREE,
     EraGradient,
     GradientConvention,
     Rounds,
@@ -28,8 +29,6 @@ from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._risk_data import RiskData, RiskTables
 
 __all__ = ["ContributionInfo", "true_contribution"]
-
-FEW_FREE = 0.1  # share of free assets below which repeated runs agree to less than about 0.99
 
 ROUNDS_CONSTRAINTS: dict[str, list[Any]] = {
     "n_rounds": [Interval(Integral, 1, None, closed="left")],
@@ -188,7 +187,8 @@ def true_contribution(
     Warns
     -----
     FewFreeAssetsWarning
-        If in some eras fewer than 10 % of the assets are free in the median round.
+        If in some eras and the median round the free assets, less the limits that press on them,
+        are fewer than 10 % of all.
     ConstantPredictionWarning
         If a user's prediction is constant in an era, where the contribution is NaN.
 
@@ -239,7 +239,8 @@ def true_contribution(
         for i in order:
             label, rows = groups.labels[i], groups.rows[i]
             risk_data = tables.era(label, rows)
-            blocks = users.rows(rows), stake_values[i], target.rows(rows)[:, 0]
+            with naming_era(label):
+                blocks = users.rows(rows), stake_values[i], target.rows(rows)[:, 0]
             yield label, (*blocks, risk_data)
 
     kernel = partial(
@@ -251,7 +252,7 @@ def true_contribution(
     )
     results = list(run_eras(kernel, tasks(), total=len(groups), n_jobs=n_jobs, verbose=verbose))
     labels = [groups.labels[i] for i in order]
-    warn_of_few_free(labels, [result for _, result, _, _ in results])
+    warn_of_few_free(labels, [result.few_free for _, result, _, _ in results])
     warn_of_eras(
         "a user's prediction is constant, so that the contribution is NaN there.",
         [label for label, (*_, constant) in zip(labels, results, strict=True) if constant],
@@ -311,16 +312,12 @@ def contributions_of_era(
     return scores, result, spread, bool((users.constant & users.present).any())
 
 
-def warn_of_few_free(labels: list[Any], results: list[EraGradient]) -> None:
+def warn_of_few_free(labels: list[Any], few_free: list[bool]) -> None:
     """Warn of eras in which most assets sit at a bound or kink."""
-    few = []
-    for label, result in zip(labels, results, strict=True):
-        counts = [n_free for n_free in result.n_free if n_free is not None]
-        if counts and np.median(counts) < FEW_FREE * result.portfolios.shape[1]:
-            few.append(label)
     warn_of_eras(
-        f"fewer than {FEW_FREE:.0%} of the assets are free to move in the median round, so that "
-        "contributions depend on the dropout; lower signal_scale, or widen the optimizer's limits.",
-        few,
+        f"fewer than {FEW_FREE:.0%} of the assets are free to move within the limits that press, "
+        "in the median round, so that contributions depend on the dropout; lower "
+        "signal_scale, or widen the optimizer's limits.",
+        [label for label, few in zip(labels, few_free, strict=True) if few],
         FewFreeAssetsWarning,
     )

@@ -22,6 +22,8 @@ class UserSignals:
     ----------
     predictions : ndarray of shape (n, n_users)
         Of any real dtype. A user whose values are all NaN did not take part.
+    name : str
+        What messages call the predictions.
     gaussianize : bool
         Whether a signal is the normal quantile of (rank - 1/2) / n, ties sharing their average
         rank; else the predictions themselves.
@@ -30,6 +32,8 @@ class UserSignals:
     ----------
     present : ndarray of shape (n_users,), bool
         Users that took part.
+    largest : float
+        Size of the largest signal.
     constant : ndarray of shape (n_users,), bool
         Users whose prediction is the same for all stocks.
 
@@ -39,50 +43,59 @@ class UserSignals:
         If some but not all predictions of a user are NaN, or one is infinite.
     """
 
-    def __init__(self, predictions: Array, *, gaussianize: bool):
+    def __init__(self, predictions: Array, *, gaussianize: bool, name: str = "user_predictions"):
         self.n, self.n_users = predictions.shape
         self.present = np.ones(self.n_users, dtype=bool)
         self.constant = np.zeros(self.n_users, dtype=bool)
         self._predictions = predictions
         self._ranks: Array | None = None
-        ranks = []
+        self._check_finite(name)
+        self.largest = 0.0
         for columns in self._blocks():
             rows = self._read(columns)
-            if gaussianize:
-                ranks.append(half_ranks(rows))
+            self.constant[columns] = (rows == rows[:, :1]).all(axis=1)
+            if not gaussianize:
+                self.largest = max(self.largest, float(np.abs(rows).max()))
+                continue
+            ranks = half_ranks(rows)
+            if self._ranks is None:
+                self._ranks = np.empty((self.n_users, self.n), dtype=ranks.dtype)
+            self._ranks[columns] = ranks
         if gaussianize:
-            self._ranks = np.concatenate(ranks)
             self._table = ndtri((np.arange(2 * self.n - 1) + 1.0) / (2.0 * self.n))
+            self.largest = float(self._table[-1])
 
     def _blocks(self) -> Iterator[slice]:
         for start in range(0, self.n_users, BLOCK):
             yield slice(start, min(start + BLOCK, self.n_users))
 
+    def _check_finite(self, name: str) -> None:
+        """Find users that did not take part; refuse those that did so in part."""
+        if self._predictions.dtype.kind != "f":
+            return
+        with np.errstate(invalid="ignore", over="ignore"):
+            suspicious = np.flatnonzero(~np.isfinite(self._predictions.sum(axis=0)))
+        if not len(suspicious):
+            return
+        values = self._predictions[:, suspicious]
+        absent: Array = np.all(np.isnan(values), axis=0)
+        bad = ~np.isfinite(values) & ~absent
+        if bad.any():
+            row, user = (int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(
+                f"{name} contains {int(bad.sum())} values that are NaN or infinite, first at row "
+                f"{row} of the era, column {suspicious[user]}; a column has numbers for all "
+                "stocks of an era, or NaN for all."
+            )
+        self.present[suspicious[absent]] = False
+
     def _read(self, columns: slice) -> Array:
         """Some users' predictions, one row each; zeros for those that did not take part."""
         rows = np.ascontiguousarray(self._predictions[:, columns].T)
         if rows.dtype.kind != "f":
-            rows = rows.astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            finite = bool(np.isfinite(rows.sum(axis=1)).all())
-        if not finite:
-            rows = self._without_absent(rows, columns.start)
-        self.constant[columns] = (rows == rows[:, :1]).all(axis=1)
-        return rows
-
-    def _without_absent(self, rows: Array, first: int) -> Array:
-        missing = np.isnan(rows)
-        absent: Array = np.all(missing, axis=1)
-        bad = np.isinf(rows) | (missing & ~absent[:, None])
-        if bad.any():
-            user, row = (int(i) for i in np.argwhere(bad)[0])
-            raise ValueError(
-                f"user_predictions contains {int(bad.sum())} values that are NaN or infinite, "
-                f"first of user {first + user} at row {row} of the era; a user has predictions "
-                "for all stocks of an era, or NaN for all."
-            )
-        self.present[first : first + len(rows)] = ~absent
-        return np.where(absent[:, None], 0.0, rows)
+            return rows.astype(np.float64)
+        present = self.present[columns]
+        return rows if present.all() else np.where(present[:, None], rows, 0.0)
 
     def block(self, columns: slice) -> Array:
         """Signals of some users, shape (len(columns), n), float64."""

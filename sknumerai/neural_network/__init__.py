@@ -1,3 +1,85 @@
 """Neural networks trained on the tournament's own metrics."""
 
-__all__: list[str] = []
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from sknumerai._optional import import_optional
+from sknumerai.neural_network._fnc_regressor import FNCRegressor
+from sknumerai.neural_network._neural_trader import NeuralTrader
+from sknumerai.neural_network._sliding_windows import sliding_windows
+
+if TYPE_CHECKING:
+    from sknumerai.neural_network._contribution_losses import (
+        mmc_loss,
+        portfolio_return_loss,
+        tc_loss,
+    )
+    from sknumerai.neural_network._era_neutralizer import EraNeutralizer
+    from sknumerai.neural_network._loss_modules import (
+        CorrLoss,
+        ExposurePenalty,
+        FNCLoss,
+        MMCLoss,
+        PortfolioReturnLoss,
+        TCLoss,
+        TopBottomCorrLoss,
+    )
+    from sknumerai.neural_network._losses import (
+        corr_loss,
+        exposure_penalty,
+        fnc_loss,
+        top_bottom_corr_loss,
+    )
+    from sknumerai.neural_network._soft_rank import soft_rank
+
+__all__ = [
+    "CorrLoss",
+    "EraNeutralizer",
+    "ExposurePenalty",
+    "FNCLoss",
+    "FNCRegressor",
+    "MMCLoss",
+    "NeuralTrader",
+    "PortfolioReturnLoss",
+    "TCLoss",
+    "TopBottomCorrLoss",
+    "corr_loss",
+    "exposure_penalty",
+    "fnc_loss",
+    "mmc_loss",
+    "portfolio_return_loss",
+    "sliding_windows",
+    "soft_rank",
+    "tc_loss",
+    "top_bottom_corr_loss",
+]
+
+# Modules that cannot be imported without torch, and what they hold: imported on first use, so
+# that the rest of the subpackage works without.
+_NEED_TORCH = {
+    "_contribution_losses": ("mmc_loss", "portfolio_return_loss", "tc_loss"),
+    "_era_neutralizer": ("EraNeutralizer",),
+    "_loss_modules": (
+        "CorrLoss",
+        "ExposurePenalty",
+        "FNCLoss",
+        "MMCLoss",
+        "PortfolioReturnLoss",
+        "TCLoss",
+        "TopBottomCorrLoss",
+    ),
+    "_losses": ("corr_loss", "exposure_penalty", "fnc_loss", "top_bottom_corr_loss"),
+    "_soft_rank": ("soft_rank",),
+}
+_MODULE_OF = {name: module for module, names in _NEED_TORCH.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import_optional("torch", extra="torch")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

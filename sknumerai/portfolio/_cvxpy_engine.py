@@ -171,4 +171,4 @@ class CvxpyEngine:
             ]
             return np.column_stack(columns)
 
-        return Solution(weights.detach().numpy().copy(), np.nan, 0, None, None, matvec)
+        return Solution(weights.detach().numpy().copy(), np.nan, 0, None, None, None, matvec)

@@ -31,6 +31,11 @@ class Jacobian:
     hessian : Hessian
         At that point.
 
+    Attributes
+    ----------
+    n_directions : int
+        Dimension of the space that J maps on: free assets less the limits that press on them.
+
     Notes
     -----
     A product costs 4 n m flops with m multipliers; nothing of size n × n is formed.
@@ -49,6 +54,8 @@ class Jacobian:
         matrix = hessian.matrix()[np.ix_(active, active)]
         self.kept, self.factor = _independent_factor(matrix)
         self.n = dual.program.n
+        n_pressing = int((active[self.kept] >= dual.n_factors).sum())
+        self.n_directions = max(len(self.free) - n_pressing, 0)
 
     def matvec(self, vectors: Array) -> Array:
         """JV, shape (n, k), for V of shape (n, k)."""

@@ -67,13 +67,15 @@ class NewtonEngine:
                     f"tol={self.tol:.0e}; check the scales of the risk data, or raise tol."
                 )
             self.hessian.move_to(result.point)
+            jacobian = Jacobian(self.dual, result.point, self.hessian)
             return Solution(
                 weights=certificate.weights,
                 kkt_residual=certificate.residual,
                 n_iter=n_iter,
                 n_free=int(result.point.free.sum()),
                 n_weakly_active=certificate.count_weakly_active(WEAKLY_ACTIVE),
-                matvec=Jacobian(self.dual, result.point, self.hessian).matvec,
+                n_directions=jacobian.n_directions,
+                matvec=jacobian.matvec,
                 state=result.point.theta,
             )
 

@@ -314,6 +314,7 @@ class PortfolioOptimizer(BaseEstimator):
 
     def make_engine(self, risk: RiskData) -> Engine:
         """The solver of one era's program, for any signal (for use by the package)."""
+        self._validate_params()
         if isinstance(self.engine, CvxpyProgram):
             if not risk.empty:
                 raise ValueError(

@@ -145,7 +145,7 @@ class RiskTables:
             return RiskData(n, **columns)
 
     def _covariance_root(self, label: Hashable, n_factors: int) -> Array:
-        """R with R Rᵀ the factor covariance, which may be singular."""
+        """Root of the factor covariance of an era."""
         covariance = self.covariance
         if covariance is None:
             return np.eye(n_factors)
@@ -154,32 +154,43 @@ class RiskTables:
                 label = next(iter(covariance))
             if label not in covariance:
                 raise ValueError(
-                    f"factor_covariance has no entry for {label!r}; it has {len(covariance)} "
-                    f"({', '.join(map(repr, list(covariance)[:3]))}, ...): key it by the eras' "
+                    f"factor_covariance has no entry for {label}; it has {len(covariance)} "
+                    f"({', '.join(map(str, list(covariance)[:3]))}, ...): key it by the eras' "
                     "labels."
                 )
             covariance = covariance[label]
-        matrix = np.asarray(covariance, dtype=np.float64)
-        if matrix.shape != (n_factors, n_factors):
-            raise ValueError(
-                f"factor_covariance has shape {matrix.shape} and factor_loadings have "
-                f"{n_factors} columns; pass one row and column per factor."
-            )
-        if not np.isfinite(matrix).all():
-            raise ValueError(
-                f"factor_covariance contains {int((~np.isfinite(matrix)).sum())} values that are "
-                "NaN or infinite; fill them first."
-            )
-        size = np.abs(matrix).max(initial=0.0)
-        if np.abs(matrix - matrix.T).max(initial=0.0) > ROUNDING * size:
-            raise ValueError("factor_covariance is not symmetric; pass (C + C.T) / 2.")
-        values, vectors = np.linalg.eigh(matrix)
-        if n_factors and values[0] < -ROUNDING * size:
-            raise ValueError(
-                f"factor_covariance has a negative eigenvalue ({values[0]:.1e}); pass a positive "
-                "semidefinite matrix."
-            )
-        return vectors * np.sqrt(np.maximum(values, 0.0))
+        return covariance_root(covariance, n_factors, "factor_covariance")
+
+
+def covariance_root(covariance: Any, n_factors: int, name: str) -> Array:
+    """R with R Rᵀ = Ω, which may be singular; shape (n_factors, n_factors).
+
+    Raises
+    ------
+    ValueError
+        If the matrix is of another shape, not finite, not symmetric, or indefinite.
+    """
+    matrix = np.asarray(covariance, dtype=np.float64)
+    if matrix.shape != (n_factors, n_factors):
+        raise ValueError(
+            f"{name} has shape {matrix.shape} for {n_factors} factors; pass one row and column "
+            "per column of the loadings."
+        )
+    if not np.isfinite(matrix).all():
+        raise ValueError(
+            f"{name} contains {int((~np.isfinite(matrix)).sum())} values that are NaN or infinite; "
+            "fill them first."
+        )
+    size = np.abs(matrix).max(initial=0.0)
+    if np.abs(matrix - matrix.T).max(initial=0.0) > ROUNDING * size:
+        raise ValueError(f"{name} is not symmetric; pass (C + C.T) / 2.")
+    values, vectors = np.linalg.eigh(matrix)
+    if n_factors and values[0] < -ROUNDING * size:
+        raise ValueError(
+            f"{name} has a negative eigenvalue ({values[0]:.1e}); pass a positive semidefinite "
+            "matrix."
+        )
+    return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
 def _labels(sectors: Any, n_rows: int) -> Array:

@@ -20,6 +20,8 @@ class Solution:
     n_free : int or None
         Assets neither at a bound nor at a kink; None where an engine cannot tell.
     n_weakly_active : int or None
+    n_directions : int or None
+        Free assets less the limits that press on them.
     matvec : callable
         (n_stocks, k) -> (n_stocks, k), the product with the Jacobian.
     state : object
@@ -31,6 +33,7 @@ class Solution:
     n_iter: int
     n_free: int | None
     n_weakly_active: int | None
+    n_directions: int | None
     matvec: Callable[[Array], Array]
     state: Any = None
 

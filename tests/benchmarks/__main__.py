@@ -8,7 +8,12 @@ taken again stay.
 import argparse
 from pathlib import Path
 
-from tests.benchmarks import bench_command, bench_neutralization, bench_portfolio
+from tests.benchmarks import (
+    bench_command,
+    bench_neural_network,
+    bench_neutralization,
+    bench_portfolio,
+)
 from tests.benchmarks._measure import machine
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
@@ -25,7 +30,12 @@ Machine: {machine}.
 def main():
     benchmarks = {
         function.__name__: function
-        for module in (bench_neutralization, bench_command, bench_portfolio)
+        for module in (
+            bench_neutralization,
+            bench_command,
+            bench_portfolio,
+            bench_neural_network,
+        )
         for function in module.BENCHMARKS
     }
     parser = argparse.ArgumentParser(prog="tests.benchmarks", description=__doc__)

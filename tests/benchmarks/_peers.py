@@ -98,3 +98,62 @@ def cvxpylayers_times(problem, signal, returns, solver, options):
     (portfolio @ torch.from_numpy(returns)).backward()
     backward = time.perf_counter() - start
     return build, forward, backward, portfolio.detach().numpy(), inputs.grad.numpy()
+
+
+def post_training_loop(features, target, steps, device="cpu"):
+    """Seconds per step of the loop in Numerai's post on optimizing FNC and TB scores.
+
+    A port with its net, loss, pseudo-inverse in every step and three soft ranks; without torchsort,
+    ours take its place.
+    """
+    import torch
+    from torch import nn
+
+    try:
+        from torchsort import soft_rank
+
+        def ranks_of(values):
+            return soft_rank(values, regularization_strength=1e-4)
+    except ImportError:
+        from sknumerai.neural_network import soft_rank
+
+        def ranks_of(values):
+            return soft_rank(values, regularization_strength=1e-4)
+
+    def score(prediction, truth, x, tb=None):
+        ranks = ranks_of(prediction.reshape(1, -1))[0]
+        n = len(ranks)
+        uniform, rows = (ranks - 0.5) / n, slice(None)
+        if tb is not None:
+            rows = (ranks <= tb) ^ (ranks > n - tb)
+        p, t, f = uniform[rows], truth[rows], x[rows]
+        p = p - p.mean()
+        p = p / p.norm()
+        t = t - t.mean()
+        return (p * (t / t.norm())).sum(), ((p @ f) ** 2).sum()
+
+    torch.manual_seed(0)
+    k = features.shape[1]
+    net = nn.Sequential(
+        nn.Linear(k, 100), nn.Mish(), nn.Dropout(0.5), nn.Linear(100, 30), nn.Mish(),
+        nn.Dropout(0.5), nn.Linear(30, 1), nn.BatchNorm1d(1),
+    ).to(device)  # fmt: skip
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    times = []
+    for _ in range(steps + 1):
+        start = time.perf_counter()
+        x = torch.tensor(features.astype(np.float32) / 4, device=device) - 0.5
+        truth = torch.tensor(target, device=device)
+        optimizer.zero_grad()
+        output = net(x)
+        neutral = output - x @ (x.pinverse(rcond=1e-6) @ output)
+        tb_score, tb_exposure = score(neutral, truth, x, 500)
+        neutral_score, _ = score(neutral, truth, x)
+        raw_score, raw_exposure = score(output, truth, x)
+        loss = -tb_score - neutral_score - raw_score + tb_exposure / 1e3 + raw_exposure / 1e4
+        loss.backward()
+        optimizer.step()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:]))

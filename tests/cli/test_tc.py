@@ -8,6 +8,7 @@ import pytest
 
 from sknumerai.contribution import true_contribution
 from sknumerai.datasets import make_market
+from sknumerai.exceptions import FewFreeAssetsWarning
 from sknumerai.metrics import score_summary
 from sknumerai.portfolio import PortfolioOptimizer
 
@@ -101,7 +102,7 @@ def test_equals_true_contribution(run, save, tmp_path, market, name):
 
 def test_all_options_of_the_program_and_the_rounds(run, save, tmp_path, market):
     program = {
-        "risk_aversion": 2.0,
+        "risk_aversion": 20.0,
         "min_weights": -0.2,
         "max_weights": 0.15,
         "budget": 0.01,
@@ -136,15 +137,32 @@ def test_sectors(run, save, tmp_path, market):
     bounds = ("--max-leverage", 1.0, "--max-weights", 0.1, "--min-weights", -0.1)
     result = run(
         *("tc", *save(*BASIC, *RISK), *RISK_OPTIONS, *FEW_ROUNDS, *bounds),
-        *("--output", tmp_path / "output.csv"),
+        *("--signal-scale", 1e-4, "--output", tmp_path / "output.csv"),
     )
     assert result.code == 0, result.err
+    assert "warning" not in result.err
     names = ("exposures", "factor_loadings", "factor_covariance", "specific_variance", "sectors")
     optimizer = PortfolioOptimizer(
         max_leverage=1.0, max_weights=0.1, min_weights=-0.1, sector_neutral=True
     )
-    table = expected(market, optimizer, **{name: market[name] for name in names})
-    assert_same(tmp_path / "output.csv", table)
+    risk = {name: market[name] for name in names}
+    assert_same(tmp_path / "output.csv", expected(market, optimizer, signal_scale=1e-4, **risk))
+
+
+def test_few_free_assets(run, save, tables, market):
+    """The limits that press count: more than a tenth of the assets are off their bounds."""
+    bounds = ("--max-leverage", 1.0, "--max-weights", 0.1, "--min-weights", -0.1)
+    result = run("tc", *save(*BASIC, *RISK), *RISK_OPTIONS, *FEW_ROUNDS, *bounds)
+    assert result.code == 0, result.err
+    assert "warning: In 3 eras (0001, 0002, 0003) fewer than 10% of the assets" in result.err
+    least = float(re.search(r"least (\d+\.\d)% in era", result.out)[1])
+    assert 10.0 < least < 50.0
+    names = ("exposures", "factor_loadings", "factor_covariance", "specific_variance", "sectors")
+    optimizer = PortfolioOptimizer(
+        max_leverage=1.0, max_weights=0.1, min_weights=-0.1, sector_neutral=True
+    )
+    with pytest.warns(FewFreeAssetsWarning, match=r"In 3 eras \(0001, 0002, 0003\) fewer"):
+        expected(market, optimizer, **{name: market[name] for name in names})
 
 
 def test_stakes_by_era(run, save, tmp_path, market):

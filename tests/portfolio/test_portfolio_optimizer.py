@@ -448,7 +448,7 @@ def test_parameters_are_validated_as_scikit_learn_does(params, message):
         ({}, {"sectors": [["a", "b"]] * N}, r"sectors has shape \(24, 2\)"),
         ({}, {"exposures": np.ones((N, 2, 1))}, "exposures must be two-dimensional"),
         ({}, {"exposures": np.full((N, 2), "x")}, "exposures must hold real numbers"),
-        ({}, {"factor_covariance": np.eye(2)}, r"factor_covariance has shape \(2, 2\) and factor"),
+        ({}, {"factor_covariance": np.eye(2)}, r"factor_covariance has shape \(2, 2\) for 3 fac"),
         ({}, {"factor_covariance": np.ones(3)}, r"factor_covariance has shape \(3,\)"),
         ({}, {"factor_covariance": np.triu(np.ones((3, 3)))}, "factor_covariance is not symmetric"),
         ({}, {"factor_covariance": -np.eye(3)}, "factor_covariance has a negative eigenvalue"),

@@ -250,6 +250,7 @@ def test_layer_is_needed():
         StakeWeightedPortfolio(PortfolioOptimizer(), STAKES)
 
 
+@pytest.mark.filterwarnings("ignore::sknumerai.exceptions.FewFreeAssetsWarning")
 @pytest.mark.parametrize("gradient", ["raw", "stake_weighted"])
 @pytest.mark.parametrize("signal_scale", [None, 0.8])
 def test_gradient_is_the_true_contribution_of_one_round(gradient, signal_scale):

@@ -1,0 +1,152 @@
+"""Whole eras as batches of tensors, read from a table when they are asked for."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_array, column_or_1d
+
+from sknumerai._eras import EraGroups, name_era, naming_era
+from sknumerai._frames import Table, _count_bad
+from sknumerai._typing import Array, ArrayLike, EraLabel
+from sknumerai.neural_network._era_neutralizer import EraNeutralizer
+
+TOLERANCE = 1e-6  # of the range of features: a scaler's largest value may round to more than 1
+
+
+def as_features(block: Array) -> torch.Tensor:
+    """A copy of some rows of features: int8 as it is, all else in single precision."""
+    if block.dtype != np.int8:
+        with np.errstate(over="ignore"):
+            single = block.astype(np.float32)
+        if not np.isfinite(single).all():
+            raise ValueError(
+                f"X holds values of up to {np.abs(block).max():.3g}, too large for float32; "
+                "scale them first."
+            )
+        block = single
+    return torch.from_numpy(np.array(block, order="C"))
+
+
+class EraTarget(NamedTuple):
+    """What is learned from an era besides its features."""
+
+    values: torch.Tensor
+    era: EraLabel
+    neutralizer: EraNeutralizer
+
+
+class EraDataset(torch.utils.data.Dataset):
+    """Whole eras, read from a table when they are asked for.
+
+    Parameters
+    ----------
+    table : Table
+        The features.
+    targets : ndarray of shape (n_samples,)
+    groups : EraGroups
+    positions : ndarray of int
+        Eras to hand out, as positions in ``groups.labels``.
+    neutralizer : EraNeutralizer
+        Keeps the factors of the eras for as long as the dataset lives.
+    validation : EraDataset, optional
+        Eras to validate on after every epoch.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        targets: Array,
+        groups: EraGroups,
+        positions: Array,
+        neutralizer: EraNeutralizer,
+        validation: "EraDataset | None" = None,
+    ):
+        self.table = table
+        self.targets = targets
+        self.groups = groups
+        self.positions = positions
+        self.neutralizer = neutralizer
+        self.validation = validation
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, EraTarget]:
+        """Features of shape (n, k) and the target of one era."""
+        position = self.positions[number]
+        era, rows = self.groups.labels[position], self.groups.rows[position]
+        with naming_era(era):
+            features = as_features(self.table.rows(rows))
+        targets = torch.tensor(self.targets[rows], dtype=torch.float32)
+        return features, EraTarget(targets, era, self.neutralizer)
+
+
+class EraBatches:
+    """The eras of a dataset one by one, on a device.
+
+    Parameters
+    ----------
+    dataset : EraDataset
+    device : str
+    shuffle : bool
+        Whether to draw a new order for every pass.
+    """
+
+    def __init__(self, dataset: EraDataset, device: str, shuffle: bool):
+        self.dataset = dataset
+        self.device = device
+        self.shuffle = shuffle
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, EraTarget]]:
+        n_eras = len(self.dataset)
+        order = torch.randperm(n_eras).tolist() if self.shuffle else range(n_eras)
+        for number in order:
+            features, target = self.dataset[number]
+            yield (
+                features.to(self.device),
+                target._replace(values=target.values.to(self.device)),
+            )
+
+
+def read_targets(y: ArrayLike, groups: EraGroups) -> Array:
+    """Targets of shape (n_samples,), finite, at least two in every era."""
+    targets = check_array(
+        y,
+        dtype=[np.float64, np.float32],
+        ensure_2d=False,
+        ensure_all_finite=False,
+        input_name="y",
+    )
+    targets = column_or_1d(targets, warn=True)
+    with np.errstate(over="ignore"):
+        single = targets.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(single))
+    if len(bad):
+        raise ValueError(
+            f"y contains {_count_bad(single)} (as float32), first at row {bad[0]}, "
+            f"{name_era(groups.label_of_row(bad[0]))}; leave out rows without a target."
+        )
+    for label, rows in zip(groups.labels, groups.rows, strict=True):
+        n_rows = len(targets[rows])
+        if n_rows == 1:
+            raise ValueError(
+                f"There is 1 sample in {name_era(label)} and a correlation needs two or more; "
+                "leave out eras of a single row."
+            )
+    return single
+
+
+def feature_scaling(table: Table, groups: EraGroups) -> tuple[float, float]:
+    """Scale and offset with which features enter the network."""
+    lowest, highest = np.inf, -np.inf
+    for label, rows in zip(groups.labels, groups.rows, strict=True):
+        with naming_era(label):
+            block = table.rows(rows)
+        lowest, highest = min(lowest, float(block.min())), max(highest, float(block.max()))
+    if lowest >= -TOLERANCE and highest <= 1.0 + TOLERANCE:
+        return 1.0, -0.5
+    if lowest >= -TOLERANCE and highest <= 4.0 * (1.0 + TOLERANCE):
+        return 0.25, -0.5
+    return 1.0, 0.0

@@ -1,0 +1,268 @@
+"""The network of `FNCRegressor` and its training on batches of whole eras, in torch and skorch."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from copy import deepcopy
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer
+from torch import nn
+from tqdm import tqdm
+
+from sknumerai._eras import naming_era
+from sknumerai.neural_network._fnc_batches import EraBatches, EraDataset, EraTarget
+from sknumerai.neural_network._fnc_loss import MultiPartLoss
+
+
+class FNCModule(nn.Module):
+    """Predictions from features: hidden layers of linear, mish, dropout; a batch-normalized output.
+
+    Parameters
+    ----------
+    n_features : int
+    hidden_layer_sizes : list of int
+        Units of the hidden layers.
+    dropout : float
+        Share of hidden units that are zeroed at random in training.
+    """
+
+    def __init__(self, n_features: int, hidden_layer_sizes: list[int], dropout: float):
+        super().__init__()
+        sizes = [n_features, *hidden_layer_sizes]
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise(sizes):
+            layers += [nn.Linear(n_in, n_out), nn.Mish(), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], 1), nn.BatchNorm1d(1))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Predictions of shape (n, 1) for features of shape (n, n_features)."""
+        return self.layers(features)
+
+
+class ScaledFeatures(nn.Module):
+    """A module that is fed features times a scale plus an offset, in single precision.
+
+    So that its parameters are all that a prediction needs, and features can stay small integers
+    until they are on the device.
+
+    Parameters
+    ----------
+    module : nn.Module
+    n_features : int
+    scale, offset : float
+    """
+
+    def __init__(self, module: nn.Module, n_features: int, scale: float, offset: float):
+        super().__init__()
+        self.module = module
+        # one number for each feature, so that a file of parameters tells how many there are
+        self.register_buffer("scale", torch.full((n_features,), scale))
+        self.register_buffer("offset", torch.full((n_features,), offset))
+
+    def scaled(self, features: torch.Tensor) -> torch.Tensor:
+        """Features as the module gets them."""
+        # in place: three times as fast for features of a thousand columns
+        return features.to(self.scale.dtype, copy=True).mul_(self.scale).add_(self.offset)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Predictions of shape (n, 1) or (n,), as the module returns them."""
+        predictions = self.module(self.scaled(features))
+        if tuple(predictions.shape) not in ((len(features),), (len(features), 1)):
+            raise ValueError(
+                f"module returned shape {tuple(predictions.shape)} for features of shape "
+                f"{tuple(features.shape)}; it must return one prediction for each row."
+            )
+        return predictions
+
+
+def build_module(
+    n_features: int,
+    module: Callable[..., Any] | None,
+    hidden_layer_sizes: list[int],
+    dropout: float,
+    scale: float,
+    offset: float,
+) -> ScaledFeatures:
+    """The module to train: a copy of an instance, or what a class makes for so many features."""
+    if module is None:
+        inner: Any = FNCModule(n_features, hidden_layer_sizes, dropout)
+    elif isinstance(module, nn.Module):
+        inner = deepcopy(module)
+    else:
+        inner = module(n_features)
+    if not isinstance(inner, nn.Module):
+        raise ValueError(
+            f"module must be a torch.nn.Module, or return one when called with the number of "
+            f"features; found {type(inner).__name__}."
+        )
+    return ScaledFeatures(inner, n_features, scale, offset)
+
+
+class EraMeans(Callback):
+    """Records the means over eras of the loss and its parts, after every epoch."""
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Means of what the batches recorded, and whether the loss is the best so far."""
+        values = defaultdict(list)
+        for batch in net.history[-1]["batches"]:
+            for name, value in batch.items():
+                if not name.endswith("_batch_size"):
+                    values[name].append(value)
+        for name, batches in values.items():
+            mean = float(np.mean(batches))
+            if name.endswith("_loss"):  # what skorch's Checkpoint looks at
+                earlier = [epoch[name] for epoch in net.history[:-1] if name in epoch]
+                net.history.record(f"{name}_best", all(mean < loss for loss in earlier))
+            net.history.record(name, mean)
+
+
+class EpochProgress(Callback):
+    """A progress bar over epochs that shows the losses."""
+
+    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Start the bar."""
+        self.bar_ = tqdm(total=net.max_epochs, desc="epochs")
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """One epoch further."""
+        last = net.history[-1]
+        self.bar_.set_postfix({k: last[k] for k in ("train_loss", "valid_loss") if k in last})
+        self.bar_.update()
+
+    def on_train_end(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Close the bar, which could not be pickled."""
+        self.bar_.close()
+        del self.bar_
+
+
+class EraNet(NeuralNet):
+    """A skorch net whose batches are the eras of an `EraDataset`."""
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        # those of skorch take means over rows and print
+        return [("epoch_timer", EpochTimer()), ("era_means", EraMeans())]
+
+    def get_split_datasets(self, X: Any, y: Any = None, **kwargs: Any) -> tuple[Any, Any]:
+        """Training and validation eras."""
+        if isinstance(X, EraDataset):
+            return X, X.validation
+        return super().get_split_datasets(X, y, **kwargs)
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Eras of an `EraDataset`, in random order if for training."""
+        if isinstance(dataset, EraDataset):
+            return EraBatches(dataset, self.device, shuffle=training)
+        return super().get_iterator(dataset, training)
+
+    def infer(self, x: Any, **fit_params: Any) -> torch.Tensor:
+        """Predictions of shape (n,)."""
+        return super().infer(x, **fit_params).reshape(-1)
+
+    def get_loss(
+        self, y_pred: torch.Tensor, y_true: EraTarget, X: Any = None, training: bool = False
+    ) -> torch.Tensor:
+        """Loss of one era; its parts go into the history."""
+        targets, era, neutralizer = y_true
+
+        def neutralize(predictions: torch.Tensor) -> torch.Tensor:
+            return neutralizer.for_era(era, X)(predictions)
+
+        with naming_era(era):
+            loss, parts = self.criterion_(y_pred, targets, self.module_.scaled(X), neutralize)
+        for name, value in parts.items():
+            prefix = "train" if training else "valid"
+            self.history.record_batch(f"{prefix}_{name}", value.item())
+        return loss
+
+
+def make_fnc_net(
+    n_features: int,
+    *,
+    module: Callable[..., Any] | None,
+    hidden_layer_sizes: list[int],
+    dropout: float,
+    scale: float,
+    offset: float,
+    loss: MultiPartLoss,
+    optimizer: type[torch.optim.Optimizer],
+    lr: float,
+    device: str,
+) -> EraNet:
+    """Initialized net; parameters as in `FNCRegressor` and `ScaledFeatures`."""
+    net = EraNet(
+        build_module,
+        module__n_features=n_features,
+        module__module=module,
+        module__hidden_layer_sizes=hidden_layer_sizes,
+        module__dropout=dropout,
+        module__scale=scale,
+        module__offset=offset,
+        criterion=loss,
+        optimizer=optimizer,
+        lr=lr,
+        train_split=None,
+        device=device,
+        verbose=0,
+    )
+    return net.initialize()
+
+
+def train_net(
+    net: EraNet,
+    dataset: EraDataset,
+    *,
+    epochs: int,
+    callbacks: list[Any] | None,
+    patience: int | None,
+    verbose: int,
+) -> None:
+    """Train a net for some epochs more; parameters as in `FNCRegressor`."""
+    callbacks = deepcopy(callbacks or [])
+    if patience is not None and dataset.validation is not None:
+        # losses are negative, where a relative threshold would pass for better what is worse
+        options = {"threshold": 0.0, "threshold_mode": "abs", "load_best": True}
+        callbacks.append(("early_stopping", EarlyStopping(patience=patience, **options)))
+    if verbose:
+        callbacks.append(("progress", EpochProgress()))
+    net.callbacks = callbacks
+    net.initialize_callbacks()
+    net.max_epochs = epochs
+    net.partial_fit(dataset)
+    for epoch in net.history:
+        epoch["batches"].clear()  # values of every step, which would outgrow the weights
+
+
+def history_frame(net: EraNet) -> pd.DataFrame:
+    """Losses and their parts by epoch."""
+    records = [
+        {
+            name.replace("valid_", "validation_", 1): value
+            for name, value in epoch.items()
+            if name.startswith(("train_", "valid_")) and not name.endswith(("_best", "_count"))
+        }
+        for epoch in net.history
+    ]
+    return pd.DataFrame(records, index=pd.RangeIndex(1, len(records) + 1, name="epoch"))
+
+
+def get_random_numbers(device: str) -> list[torch.Tensor]:
+    """State of the generators that training draws from."""
+    states = [torch.random.get_rng_state()]
+    if torch.device(device).type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return states
+
+
+def set_random_numbers(device: str, states: list[torch.Tensor]) -> None:
+    """Go on with earlier random numbers, of those generators that have a state."""
+    for state in states[:1]:
+        torch.random.set_rng_state(state)
+    if torch.device(device).type == "cuda":
+        for state in states[1:]:
+            torch.cuda.set_rng_state(state, device)
