@@ -123,7 +123,7 @@ class FNCRegressor(RegressorMixin, BaseEstimator):
         validation values are taken without dropout at the end of the epoch.
     n_features_in_ : int
         Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of X, where it had any.
 
     See Also
