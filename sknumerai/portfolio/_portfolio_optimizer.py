@@ -86,7 +86,7 @@ class PortfolioOptimizer(BaseEstimator):
         "newton": semismooth Newton on the dual, every solution verified; it needs nothing but
         numpy and scipy, and falls back on Clarabel (of the extra ``cvxpy``) should it ever fail.
         "cvxpylayers": the same program by that library, for reference: thousands of times
-        slower, its gradients good to three digits, and its ``kkt_residual_`` NaN.
+        slower, its gradients good to one to three digits, and its ``kkt_residual_`` NaN.
     tol : float, default=1e-9
         Largest ``kkt_residual_`` of a portfolio that is returned.
     max_iter : int, default=200
