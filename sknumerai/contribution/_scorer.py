@@ -18,11 +18,6 @@ from sknumerai.metrics._scorer_base import BaseEraScorer
 from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._risk_data import RISK_NAMES, RiskData, RiskTables
 
-
-def _one_signal(values: ArrayLike, name: str) -> Table:
-    return one_column(name, values)
-
-
 RiskColumns = Mapping[str, FeatureColumns]
 
 
@@ -109,8 +104,11 @@ class ContributionScorer(BaseEraScorer):
         self, values: Array, X: Any, y: Any, eras: Any, others: dict[str, Any]
     ) -> pd.Series:
         """Contribution in every era, in their order."""
-        read = user_table if self.source == "user_predictions" else _one_signal
-        signals = read(others.pop(self.source), self.source)
+        source = others.pop(self.source)
+        if self.source == "user_predictions":
+            signals: Table = user_table(source)
+        else:
+            signals = one_column(self.source, source)
         name = "returns" if "returns" in others else "y"
         returns = others.pop("returns", y)
         if returns is None:
@@ -136,7 +134,7 @@ class ContributionScorer(BaseEraScorer):
                 label, rows = groups.labels[i], groups.rows[i]
                 with naming_era(label):
                     blocks = predictions[rows], signals.rows(rows), target.rows(rows)[:, 0]
-                yield label, (*blocks, tables.era(label, rows), extras.get(label))
+                yield label, (*blocks, tables.era(label, rows), extras[label])
 
         results = list(run_eras(self._score_era, tasks(), total=len(groups)))
         warn_of_few_free(labels, [few for _, few in results])
@@ -157,9 +155,9 @@ class ContributionScorer(BaseEraScorer):
                 risk[name] = np.asarray(risk[name])[:, 0]
         return risk
 
+    @abstractmethod
     def _per_era_extras(self, labels: list[Hashable], signals: Table) -> dict[Hashable, Any]:
         """What an era needs besides rows of tables."""
-        return {}
 
     @abstractmethod
     def _score_era(

@@ -18,7 +18,7 @@ from sknumerai._eras import group_eras
 from sknumerai._frames import Table, select_features
 from sknumerai._optional import import_optional
 from sknumerai._typing import Array, ArrayLike, FeatureColumns
-from sknumerai.neural_network._neural_trader import _layer_sizes, _optimizer_class
+from sknumerai.neural_network._net_parameters import layer_sizes, optimizer_class
 from sknumerai.neural_network._torch_seed import torch_seed
 from sknumerai.neural_network._validation_eras import split_eras
 
@@ -449,12 +449,12 @@ class FNCRegressor(RegressorMixin, BaseEstimator):
         return make_fnc_net(
             n_features,
             module=self.module,
-            hidden_layer_sizes=_layer_sizes(self.hidden_layer_sizes),
+            hidden_layer_sizes=layer_sizes(self.hidden_layer_sizes),
             dropout=self.dropout,
             scale=scale,
             offset=offset,
             loss=self._make_loss(),
-            optimizer=_optimizer_class(self.optimizer),
+            optimizer=optimizer_class(self.optimizer),
             lr=self.lr,
             device=device,
         )

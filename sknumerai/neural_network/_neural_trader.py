@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from sknumerai._optional import import_optional
 from sknumerai._typing import Array, ArrayLike
+from sknumerai.neural_network._net_parameters import layer_sizes, optimizer_class
 from sknumerai.neural_network._torch_seed import torch_seed
 
 _FLOATS = [np.float64, np.float32]
@@ -181,11 +182,11 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
         with torch_seed(self.random_state, self.device):
             self.net_ = make_trader_net(
                 self.n_features_in_,
-                hidden_layer_sizes=_layer_sizes(self.hidden_layer_sizes),
+                hidden_layer_sizes=layer_sizes(self.hidden_layer_sizes),
                 dropout=self.dropout,
                 lr=self.lr,
                 batch_size=self.batch_size,
-                optimizer=_optimizer_class(self.optimizer),
+                optimizer=optimizer_class(self.optimizer),
                 device=self.device,
             )
             records = []
@@ -287,23 +288,3 @@ def _root_mean_square(values: Array) -> float:
 
 def _mean_return(positions: Array, returns: Array, weights: Array | None = None) -> float:
     return float(np.average(positions.astype(np.float64) * returns, weights=weights))
-
-
-def _layer_sizes(sizes: Any) -> list[int]:
-    as_list = [sizes] if isinstance(sizes, Integral) else list(sizes)
-    if not all(isinstance(size, Integral) and int(size) >= 1 for size in as_list):
-        raise ValueError(
-            f"hidden_layer_sizes must be positive integers, one for each layer; found {as_list}."
-        )
-    return [int(size) for size in as_list]
-
-
-def _optimizer_class(name: str) -> Any:
-    optim = import_optional("torch.optim", extra="torch")
-    found = getattr(optim, name, None)
-    if isinstance(found, type) and issubclass(found, optim.Optimizer) and found != optim.Optimizer:
-        return found
-    raise ValueError(
-        f"optimizer={name!r} is no optimizer of torch.optim; name one, such as 'RMSprop', 'Adam' "
-        "or 'SGD'."
-    )

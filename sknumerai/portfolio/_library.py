@@ -61,14 +61,12 @@ def cvxpy_problem(program: Program) -> tuple[Any, Any, Any, dict[str, Any]]:
         moved = cp.norm1(weights - program.previous)
         limits["max_turnover"] = moved <= program.max_turnover
     constraints += limits.values()
-    for bound, holds in ((program.lower, weights.__ge__), (program.upper, weights.__le__)):
-        finite = np.isfinite(bound)
-        if finite.all():
-            constraints.append(holds(bound))
-        elif finite.any():
-            part = weights[finite]
-            low = bound is program.lower
-            constraints.append(part >= bound[finite] if low else part <= bound[finite])
+    bounded = np.isfinite(program.lower)
+    if bounded.any():
+        constraints.append(weights[bounded] >= program.lower[bounded])
+    bounded = np.isfinite(program.upper)
+    if bounded.any():
+        constraints.append(weights[bounded] <= program.upper[bounded])
     return cp.Problem(cp.Minimize(objective), constraints), signal, weights, limits
 
 
