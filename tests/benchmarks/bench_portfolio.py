@@ -5,8 +5,9 @@ import tracemalloc
 from functools import partial
 
 import numpy as np
+import pandas as pd
 
-from sknumerai.contribution import closed_form_tc, true_contribution
+from sknumerai.contribution import closed_form_tc, tc_proxies, true_contribution
 from sknumerai.datasets import make_market
 from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._library import cvxpy_problem
@@ -221,9 +222,32 @@ def closed_form_against_the_dense_inverse():
     return table
 
 
+def proxies_of_contribution():
+    """All scores that may stand in for TC, one era."""
+    n, n_users, n_features = 5000, 1000, 310
+    table = Table(
+        f"tc_proxies: {n:,} stocks × {n_users:,} users × {n_features} features",
+        ["", "time per era"],
+    )
+    era, _ = market(n, n_users, n_features)
+    data = {
+        "features": era.exposures,
+        "example_predictions": era.example_predictions,
+        "meta_model": era.meta_model,
+    }
+    known = pd.DataFrame(np.zeros((1, n_users)), index=[None])
+    users = era.user_predictions, era.stakes, era.returns
+    scores, _ = seconds(partial(tc_proxies, *users, contributions=known, **data), 3)
+    both, _ = seconds(partial(tc_proxies, *users, random_state=0, **data), 3)
+    table.add("scores", pretty(scores))
+    table.add("scores and TC of 100 rounds, default optimizer", pretty(both))
+    return table
+
+
 BENCHMARKS = [
     optimizer_against_solvers,
     derivative_against_cvxpylayers,
     contribution_at_full_scale,
     closed_form_against_the_dense_inverse,
+    proxies_of_contribution,
 ]
