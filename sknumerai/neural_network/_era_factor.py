@@ -1,25 +1,26 @@
 """Kernel: differentiable neutralization by a factor of one era's features."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.linalg import cho_solve, lapack
+from scipy.linalg import lapack, solve_triangular
 
 from sknumerai._typing import Array
-from sknumerai.neutralization._linalg import BLOCK_SIZE, StandardizedFeatures
+from sknumerai.neutralization._linalg import BLOCK_SIZE, StandardizedFeatures, one_thread
 from sknumerai.neutralization._projection import (
     DEPENDENT_PIVOT,
     OFFICIAL_RCOND,
     SAFE_PIVOT,
     ZERO_RESIDUAL,
+    official_design,
 )
 
 CUDA_BLOCK_SIZE = 2**25  # values; a launch costs more than a cache saves
-SINGLE_CONTRACTION = 1e-5  # what one step may leave, for a factor in single precision to be kept
+SINGLE_LEFTOVER = 1e-5  # what one step may leave, for single precision to be used
 ZERO_SINGLE_RESIDUAL = 2e-5  # relative, of single-precision predictions: less is rounding noise
-PROBES = 8
+PROBES = 4
 TINY = 1e-300  # in place of a norm of zero
 
 
@@ -33,13 +34,18 @@ class EraFactor(ABC):
         """Memory that it takes."""
         return sum(value.nbytes for value in vars(self).values() if isinstance(value, torch.Tensor))
 
+    @property
+    @abstractmethod
+    def single(self) -> bool:
+        """Whether a step in single precision is accurate enough."""
+
     @abstractmethod
     def step(self, values: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """The values less what the features explain, nearly: a symmetric function of them.
 
         Parameters
         ----------
-        values : tensor of shape (n, m), float64
+        values : tensor of shape (n, m), float64, or float32 if `single`
         features : tensor of shape (n, k)
             Those that the factor was made from.
         """
@@ -59,7 +65,7 @@ class EraFactor(ABC):
             In the dtype of the predictions. Zero where nothing but rounding noise is left.
         """
         double = predictions.dtype == torch.float64
-        values = predictions.double()
+        values = predictions if self.single else predictions.double()
         neutral = values
         for _ in range(2 if double else 1):
             neutral = self.step(neutral, features)
@@ -83,7 +89,7 @@ class CholeskyFactor(EraFactor):
     independent : tensor of shape (r,), int64
         Features that span all others.
     upper : tensor of shape (r, r)
-        U; float32 where that is accurate enough, else float64.
+        U; float32 where single precision is accurate enough, else float64.
     """
 
     shape: tuple[int, int]
@@ -92,30 +98,39 @@ class CholeskyFactor(EraFactor):
     independent: torch.Tensor
     upper: torch.Tensor
 
-    def step(self, values: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    @property
+    def single(self) -> bool:
         """As in `EraFactor`."""
+        return self.upper.dtype == torch.float32
+
+    def step(self, values: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """As in `EraFactor`; the products are in the precision of the values."""
         values = values - values.mean(0)
-        # Products in double precision straight from the features, a few rows at a time: in
-        # single precision their error is amplified by the condition number of the features.
-        block_size = CUDA_BLOCK_SIZE if values.is_cuda else BLOCK_SIZE
-        rows = max(1, block_size // features.shape[1])
-        blocks = features.split(rows)
-        parts = zip(blocks, values.split(rows), strict=True)
-        gradient = sum(self._centred(block).mT @ part for block, part in parts)
-        gradient *= self.scales[:, None]
+        rows = len(values)
+        if features.dtype != values.dtype:  # convert a few at a time, which then are in the cache
+            block_size = CUDA_BLOCK_SIZE if values.is_cuda else BLOCK_SIZE
+            rows = max(1, block_size // features.shape[1])
+        blocks, parts = features.split(rows), values.split(rows)
+        products = (p.mT @ self._rows(b, values.dtype) for b, p in zip(blocks, parts, strict=True))
+        gradient = self.scales[:, None] * sum(product.double() for product in products).mT
         weights = torch.zeros_like(gradient)
         weights[self.independent] = self._solve(gradient[self.independent])
         weights *= self.scales[:, None]
-        explained = torch.cat([self._centred(block) @ weights for block in blocks])
-        if not features.is_floating_point():
-            explained -= self.means @ weights
+        near = weights.to(values.dtype)
+        explained = torch.cat([self._rows(block, values.dtype) @ near for block in blocks])
+        if not self._centres(features, values.dtype):
+            explained -= (self.means @ weights).to(values.dtype)
         return values - explained
 
-    def _centred(self, block: torch.Tensor) -> torch.Tensor:
-        """Rows in float64; floats are centred, lest large means cost digits."""
-        if not block.is_floating_point():
-            return block.double()
-        return block.double() - self.means
+    def _rows(self, block: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Rows of the features in a precision, centred or not."""
+        rows = block.to(dtype)
+        return rows - self.means if self._centres(block, dtype) else rows
+
+    @staticmethod
+    def _centres(features: torch.Tensor, dtype: torch.dtype) -> bool:
+        """Floats in double precision are centred, lest large means cost digits."""
+        return dtype == torch.float64 and features.is_floating_point()
 
     def _solve(self, gradient: torch.Tensor) -> torch.Tensor:
         size = gradient.norm(dim=0).clamp_min(TINY)  # single precision has a small range
@@ -138,6 +153,7 @@ class BasisFactor(EraFactor):
 
     shape: tuple[int, int]
     basis: torch.Tensor
+    single = False
 
     def step(self, values: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """As in `EraFactor`; the features are not used."""
@@ -179,7 +195,12 @@ def factorize_features(features: torch.Tensor) -> EraFactor:
     factorization. Which features count as dependent, and when the rule of the official tool
     decides, is as in `sknumerai.neutralization.neutralize`.
     """
-    x = StandardizedFeatures(features.detach().cpu().numpy())
+    with one_thread():  # several, still spinning, would take the processors from torch's
+        return _factorize(features.detach())
+
+
+def _factorize(features: torch.Tensor) -> EraFactor:
+    x = StandardizedFeatures(features.cpu().numpy())
     found = _pivoted_factor(x) if x.n > x.k + 1 else None
 
     def on_device(array: Array) -> torch.Tensor:
@@ -188,9 +209,12 @@ def factorize_features(features: torch.Tensor) -> EraFactor:
     if found is None:
         return BasisFactor((x.n, x.k), on_device(_official_basis(x)))
     upper, independent = found
-    scales = np.where(x.constant, 0.0, 1.0 / x.norms)
-    arrays = (x.means, scales, independent, upper)
-    return CholeskyFactor((x.n, x.k), *map(on_device, arrays))
+    means = x.means * x.unit
+    scales = np.where(x.constant, 0.0, 1.0 / (x.norms * x.unit))
+    arrays = map(on_device, (means, scales, independent, upper))
+    double = CholeskyFactor((x.n, x.k), *arrays)
+    single = replace(double, upper=double.upper.float())
+    return single if _leftover(single, features, x, upper) <= SINGLE_LEFTOVER else double
 
 
 def _pivoted_factor(features: StandardizedFeatures) -> tuple[Array, Array] | None:
@@ -204,37 +228,38 @@ def _pivoted_factor(features: StandardizedFeatures) -> tuple[Array, Array] | Non
     )
     if rank and np.diag(factor)[:rank].min() ** 2 < SAFE_PIVOT:
         return None
-    upper, independent = np.triu(factor.T[:rank, :rank]), pivots[:rank].astype(np.int64) - 1
-    single = upper.astype(np.float32)
-    if rank and _contraction(upper, single) <= SINGLE_CONTRACTION:
-        upper = single
-    return upper, independent
+    return np.triu(factor.T[:rank, :rank]), pivots[:rank].astype(np.int64) - 1
 
 
-def _contraction(upper: Array, single: Array) -> float:
-    """Share that one step with a factor in single precision leaves of what it should remove.
+def _leftover(
+    single: CholeskyFactor, features: torch.Tensor, x: StandardizedFeatures, upper: Array
+) -> float:
+    """What the features explain, at most, of what one step in single precision leaves.
 
-    The largest for random parts of predictions in the span of the features, and for what is left
-    of these, which lies where the factor is worst.
+    Of random predictions that they explain half of, relative to that half; it should be nothing.
 
     Parameters
     ----------
-    upper, single : ndarray of shape (r, r)
-        The factor in double and in single precision.
+    single : CholeskyFactor
+    features : tensor of shape (n, k)
+    x : StandardizedFeatures
+        The same features.
+    upper : ndarray of shape (r, r), float64
+        The factor in double precision.
     """
-    explained = np.random.default_rng(0).normal(size=(len(upper), PROBES))
-    share = 0.0
-    for _ in range(2):
-        explained /= np.maximum(np.linalg.norm(explained, axis=0), TINY)
-        gradient = (upper.T @ explained).astype(np.float32)
-        weights = cho_solve((single, False), gradient, check_finite=False)
-        explained -= upper @ weights
-        share = max(share, float(np.linalg.norm(explained, axis=0).max()))
-    return share
+    rng = np.random.default_rng(0)
+    explained, noise = rng.normal(size=(len(upper), PROBES)), rng.normal(size=(x.n, PROBES))
+    weights = np.zeros((x.k, PROBES))
+    independent = single.independent.cpu().numpy()
+    weights[independent] = solve_triangular(upper, explained / np.linalg.norm(explained, axis=0))
+    predictions = x.matmul(weights) + noise / np.linalg.norm(noise, axis=0)
+    values = torch.from_numpy(predictions.astype(np.float32)).to(features.device)
+    left = single.step(values, features).cpu().numpy().astype(np.float64)
+    gradient = x.rmatmul(left - left.mean(axis=0))[independent]
+    return float(np.linalg.norm(solve_triangular(upper, gradient, trans=1), axis=0).max())
 
 
 def _official_basis(features: StandardizedFeatures) -> Array:
     """Orthonormal basis of what numerai-tools (``lstsq(rcond=1e-6)``) projects out."""
-    design = np.column_stack([features.features.astype(np.float64), np.ones(features.n)])
-    left, singular, _ = np.linalg.svd(design, full_matrices=False)
+    left, singular, _ = np.linalg.svd(official_design(features), full_matrices=False)
     return np.ascontiguousarray(left[:, singular > OFFICIAL_RCOND * singular[0]])

@@ -1,6 +1,6 @@
 """Whole eras as batches of tensors, read from a table when they are asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,17 +16,20 @@ TOLERANCE = 1e-6  # of the range of features: a scaler's largest value may round
 
 
 def as_features(block: Array) -> torch.Tensor:
-    """A copy of some rows of features: int8 as it is, all else in single precision."""
+    """Rows of features as a tensor, to be read only: int8 as it is, all else in single precision.
+
+    It may share memory with them.
+    """
     if block.dtype != np.int8:
         with np.errstate(over="ignore"):
-            single = block.astype(np.float32)
+            single = block.astype(np.float32, copy=False)
         if not np.isfinite(single).all():
             raise ValueError(
                 f"X holds values of up to {np.abs(block).max():.3g}, too large for float32; "
                 "scale them first."
             )
         block = single
-    return torch.from_numpy(np.array(block, order="C"))
+    return torch.from_numpy(np.require(block, requirements=["C", "W"]))
 
 
 class EraTarget(NamedTuple):
@@ -69,6 +72,16 @@ class EraDataset(torch.utils.data.Dataset):
         self.positions = positions
         self.neutralizer = neutralizer
         self.validation = validation
+        self._memory = torch.empty(0)
+
+    def memory(self, features: torch.Tensor) -> torch.Tensor:
+        """Memory for single-precision features of that shape, on their device, always the same.
+
+        To get it anew for every era would take longer than to fill it.
+        """
+        if len(self._memory) < features.numel():
+            self._memory = torch.empty(features.numel(), device=features.device)
+        return self._memory[: features.numel()].view(features.shape)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -84,19 +97,30 @@ class EraDataset(torch.utils.data.Dataset):
 
 
 class EraBatches:
-    """The eras of a dataset one by one, on a device.
+    """The eras of a dataset one by one, on a device, as they enter a network.
+
+    Features are valid until the next era is asked for, which takes their memory.
 
     Parameters
     ----------
     dataset : EraDataset
     device : str
+    scaled : callable
+        Scales features, into memory of their shape.
     shuffle : bool
         Whether to draw a new order for every pass.
     """
 
-    def __init__(self, dataset: EraDataset, device: str, shuffle: bool):
+    def __init__(
+        self,
+        dataset: EraDataset,
+        device: str,
+        scaled: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        shuffle: bool,
+    ):
         self.dataset = dataset
         self.device = device
+        self.scaled = scaled
         self.shuffle = shuffle
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, EraTarget]]:
@@ -104,8 +128,9 @@ class EraBatches:
         order = torch.randperm(n_eras).tolist() if self.shuffle else range(n_eras)
         for number in order:
             features, target = self.dataset[number]
+            features = features.to(self.device)
             yield (
-                features.to(self.device),
+                self.scaled(features, self.dataset.memory(features)),
                 target._replace(values=target.values.to(self.device)),
             )
 

@@ -102,7 +102,8 @@ class FNCRegressor(RegressorMixin, BaseEstimator):
         Callbacks of skorch, each an instance or a tuple (name, instance), such as
         ``LRScheduler`` and ``Checkpoint``. Copies of them are used, which are in
         ``net_.callbacks_``. They can monitor "train_loss", "valid_loss" and the other columns of
-        ``history_`` under the names that these have in ``net_.history``.
+        ``history_`` under the names that these have in ``net_.history``. What they are shown of a
+        batch is valid until the next one, which takes its memory.
     warm_start : bool, default=False
         Whether `fit` continues the training of the fit before, rather than starting anew: with the
         network, the state of the optimizer and the random numbers of then, and the learning rate,

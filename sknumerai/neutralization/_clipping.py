@@ -115,7 +115,8 @@ def clipped_predictions(
             records.append(_no_record(starts[:, j]))
             continue
         clipped[:, j] = means[j] + size * residual
-        records.append(replace(record, weights=record.weights * size / standardized.norms))
+        weights = record.weights * size / (standardized.norms * standardized.unit)
+        records.append(replace(record, weights=weights))
     return scale_columns(clipped, scale), records
 
 

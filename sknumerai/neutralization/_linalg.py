@@ -15,6 +15,7 @@ GRAM_ROWS = 32
 SMALL_GRAM = 512  # features up to which a second thread costs more than it brings
 EXACT_FLOAT32 = 2**24  # integers below are exact in float32
 CONSTANT_COLUMN = 1e-20  # share of a sum of squares left after centring that is rounding
+QUARTERS = 4  # steps in which scaled tournament features come: 0, 0.25, 0.5, 0.75, 1
 
 
 def one_thread() -> AbstractContextManager[Any]:
@@ -43,8 +44,12 @@ class StandardizedFeatures:
     Attributes
     ----------
     n, k : int
+    features : ndarray of shape (n, k)
+        Those given; floats that all are small multiples of 1/4 as int8, in that unit.
+    unit : float
+        What a 1 of `features` is in those given: 1/4 for such floats, else 1.
     means, norms : ndarray of shape (k,), float64
-        The norm of a constant feature is set to 1.
+        In that unit. The norm of a constant feature is set to 1.
     constant : ndarray of shape (k,), bool
         Constant features; their columns of X are zero.
     exact : bool
@@ -60,12 +65,17 @@ class StandardizedFeatures:
     """
 
     def __init__(self, features: Array):
-        self.features = features
+        self.features, self.unit = features, 1.0
         self.n, self.k = features.shape
+        self._by_row = features.flags.c_contiguous or not features.flags.f_contiguous
+        if features.dtype.kind == "f":
+            integers = self._integers()
+            if integers is not None:
+                features, self.unit = integers, 1.0 / QUARTERS
+        self.features = features
         self.exact = features.dtype.kind in "biu" and (
             self.n * max(int(features.max()), -int(features.min())) ** 2 < EXACT_FLOAT32
         )
-        self._by_row = features.flags.c_contiguous or not features.flags.f_contiguous
         with one_thread():
             sums, squares = self._moments()
         self.means = sums / self.n
@@ -80,6 +90,17 @@ class StandardizedFeatures:
         for i in range(0, length, step):
             part = slice(i, i + step)
             yield (part, everything) if self._by_row else (everything, part)
+
+    def _integers(self) -> Array | None:
+        """The features in quarters, as int8, or None if that is not what they are."""
+        integers = np.empty_like(self.features, dtype=np.int8)
+        for block in self._blocks():
+            with np.errstate(over="ignore"):
+                steps = self.features[block] * QUARTERS
+            if not ((np.abs(steps) <= np.iinfo(np.int8).max) & (steps == np.rint(steps))).all():
+                return None
+            integers[block] = steps
+        return integers
 
     def _moments(self) -> tuple[Array, Array]:
         """Column sums, and sums of squares about the column means."""
@@ -137,7 +158,7 @@ class StandardizedFeatures:
             self.features.take(columns, axis=1) if self._by_row else self.features[:, columns]
         )
         part.n, part.k = part.features.shape
-        part.exact, part._by_row = self.exact, self._by_row
+        part.exact, part.unit, part._by_row = self.exact, self.unit, self._by_row
         part.means, part.norms = self.means[columns], self.norms[columns]
         part.constant = self.constant[columns]
         return part

@@ -121,9 +121,15 @@ def _pivoted_solve(features: StandardizedFeatures) -> Solve | None:
 
 def _official_split(predictions: Array, features: StandardizedFeatures) -> tuple[Array, Array]:
     """Residual and weights exactly as numerai-tools has them."""
-    design = np.column_stack([features.features.astype(np.float64), np.ones(features.n)])
+    design = official_design(features)
     weights = np.linalg.lstsq(design, predictions, rcond=OFFICIAL_RCOND)[0]
-    return predictions - design @ weights, weights[:-1] * features.norms[:, None]
+    norms = features.norms * features.unit
+    return predictions - design @ weights, weights[:-1] * norms[:, None]
+
+
+def official_design(features: StandardizedFeatures) -> Array:
+    """The features as given and a constant, shape (n, k + 1), float64."""
+    return np.column_stack([features.features * features.unit, np.ones(features.n)])
 
 
 def neutral_predictions(predictions: Array, features: Array, proportions: Sequence[float]) -> Array:

@@ -32,6 +32,7 @@ pytest.importorskip("skorch")
 from skorch.callbacks import Callback, Checkpoint, LRScheduler  # noqa: E402
 
 from sknumerai.neural_network import _era_neutralizer, _fnc_batches, soft_rank  # noqa: E402
+from sknumerai.neural_network._dropout import Dropout  # noqa: E402
 
 PARTS = ["corr", "fnc", "tb", "exposure", "tb_exposure"]
 WEIGHTS = {
@@ -51,7 +52,8 @@ class SeenEras(Callback):
         return self
 
     def on_batch_begin(self, net, batch=None, training=None, **kwargs):
-        self.batches_[training].append(batch)
+        features, target = batch
+        self.batches_[training].append((features.clone(), target))  # its memory is used again
 
     def labels(self, training):
         return [target.era for _, target in self.batches_[training]]
@@ -141,8 +143,8 @@ def test_plain_training_loop(data, gaussianize):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(check_random_state(0).randint(2**31 - 1))
         net = torch.nn.Sequential(
-            *(torch.nn.Linear(6, 8), torch.nn.Mish(), torch.nn.Dropout(0.2)),
-            *(torch.nn.Linear(8, 4), torch.nn.Mish(), torch.nn.Dropout(0.2)),
+            *(torch.nn.Linear(6, 8), torch.nn.Mish(), Dropout(0.2)),
+            *(torch.nn.Linear(8, 4), torch.nn.Mish(), Dropout(0.2)),
             *(torch.nn.Linear(4, 1), torch.nn.BatchNorm1d(1)),
         )
         optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
@@ -191,8 +193,8 @@ def test_batches_are_eras(data):
     assert len(seen.batches_[True]) == 3 * 12
     for features, target in seen.batches_[True]:
         rows = eras == target.era
-        assert features.dtype == torch.int8
-        np.testing.assert_array_equal(features.numpy(), X[rows])
+        assert features.dtype == torch.float32
+        np.testing.assert_array_equal(features.numpy(), X[rows] / 4 - 0.5)
         np.testing.assert_array_equal(target.values.numpy(), y[rows])
     labels = seen.labels(training=True)
     assert sorted(labels[:12]) == sorted(labels[12:24]) == list(np.unique(eras))
@@ -308,7 +310,7 @@ def test_selected_columns(data, df_module, feature_columns):
 
 @pytest.mark.parametrize("container", ["numpy", "pandas", "polars"])
 def test_features_are_never_copied_whole(container, monkeypatch):
-    tournament = make_tournament(10, 2000, 100, random_state=0)
+    tournament = make_tournament(20, 2000, 100, random_state=0)
     X, y, eras = tournament.data, tournament.target, tournament.eras
     float_copy = 4 * X.to_numpy().nbytes
     if container == "numpy":
@@ -360,7 +362,26 @@ def test_how_features_enter(data):
     assert model.partial_fit(low, y, eras=eras).net_.module_.scale[0] == 0.25
 
 
+def test_prepared_and_raw_features_predict_the_same(data):
+    X, y, eras = data
+    model = make_regressor().fit(X, y, eras=eras)
+    expected = model.predict(X)
+    with torch.no_grad():
+        module = model.net_.module_.eval()
+        np.testing.assert_allclose(module(torch.from_numpy(X))[:, 0], expected, atol=1e-6)
+    np.testing.assert_allclose(model.net_.predict(X), expected, atol=1e-6)
+    scaled = module.scaled(torch.from_numpy(X))
+    np.testing.assert_allclose(model.net_.infer(scaled).detach(), expected, atol=1e-6)
+
+
 # --- modules --------------------------------------------------------------------------------------
+
+
+def test_a_module_must_not_change_its_features(data):
+    X, y, eras = data
+    module = torch.nn.Sequential(torch.nn.ReLU(inplace=True), torch.nn.Linear(6, 1))
+    with pytest.raises(ValueError, match="module changed its features in place"):
+        make_regressor(module=module).fit(X, y, eras=eras)
 
 
 def test_module_of_ones_own(data):

@@ -293,7 +293,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("degenerate", [False, True])
-@pytest.mark.parametrize("scale", ["int8", "float32", "shifted"])
+@pytest.mark.parametrize("scale", ["int8", "float32", "quarters", "shifted"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_neutralizer_agrees_with_neutralize(shape, scale, degenerate):
     n, k = SHAPES[shape]
@@ -304,6 +304,7 @@ def test_neutralizer_agrees_with_neutralize(shape, scale, degenerate):
     given = {
         "int8": features,
         "float32": (features / 4 - 0.5).astype(np.float32),
+        "quarters": features / 4,
         "shifted": features + 1e6,
     }[scale]
     expected = np.zeros(1) if n == 1 else neutralize(prediction, given)
@@ -346,7 +347,7 @@ def test_neutralizer_is_its_own_derivative(features):
 def test_precision_of_the_factor(factor, monkeypatch):
     """A factor is kept in single precision only where one step with it is accurate."""
     if factor == "double":
-        monkeypatch.setattr(_era_factor, "SINGLE_CONTRACTION", 0.0)
+        monkeypatch.setattr(_era_factor, "SINGLE_LEFTOVER", 0.0)
     prediction, features = make_era(np.random.default_rng(6), 900, 200, signal=0.02)
     found = factorize_features(torch.from_numpy(features))
     assert found.upper.dtype == {"single": torch.float32, "double": torch.float64}[factor]

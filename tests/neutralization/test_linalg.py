@@ -91,3 +91,29 @@ def test_nearly_constant_float_feature_is_constant():
     features = np.full((100, 1), 0.1)
     assert StandardizedFeatures(features).constant[0]
     assert StandardizedFeatures(features.astype(np.float32)).constant[0]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_quarters_are_integers(order, dtype):
+    rng = np.random.default_rng(2)
+    integers = rng.integers(0, 5, (300, 40), dtype=np.int8)
+    features = np.array(integers / 4 - 0.5, dtype=dtype, order=order)
+    x, same = StandardizedFeatures(features), StandardizedFeatures(integers)
+    assert x.exact
+    assert (x.features.dtype, x.unit) == (np.int8, 0.25)
+    assert (same.unit, StandardizedFeatures(features / 3).unit) == (1.0, 1.0)
+    np.testing.assert_array_equal(x.features, integers - 2)
+    np.testing.assert_allclose(x.gram(), same.gram(), atol=1e-15)
+    np.testing.assert_array_equal(x.take(np.array([3, 1])).unit, 0.25)
+
+
+@pytest.mark.parametrize("value", [0.3, np.nan, np.inf, -np.inf, 32.0, -32.25, 1e308])
+def test_one_other_value_is_enough_to_stay_with_floats(value):
+    features = np.random.default_rng(3).integers(0, 5, (300, 40)) / 4
+    features[299, 39] = value
+    with np.errstate(invalid="ignore", over="ignore"):  # callers refuse what is not finite
+        x = StandardizedFeatures(features)
+    assert (x.features is features, x.unit) == (True, 1.0)
+    features[299, 39] = 31.75
+    assert StandardizedFeatures(features).features[299, 39] == 127

@@ -83,13 +83,18 @@ def test_a_bad_preconditioner_is_noticed(monkeypatch):
 
 
 @given(
-    st.integers(0, 10**6), st.integers(2, 60), st.integers(1, 40), st.sampled_from([0.0, 0.3, 1.0])
+    st.integers(0, 10**6),
+    st.integers(2, 60),
+    st.integers(1, 40),
+    st.sampled_from([0.0, 0.3, 1.0]),
+    st.sampled_from([1, 0.25]),
 )
-def test_split_is_an_orthogonal_projection(seed, n, k, share_of_copies):
+def test_split_is_an_orthogonal_projection(seed, n, k, share_of_copies, unit):
     rng = np.random.default_rng(seed)
     _, features = make_era(rng, n, k)
     copies = rng.random(k) < share_of_copies / 2
     features[:, copies] = features[:, :1]
+    features = features * unit
     predictions = rng.normal(size=(n, 2))
     x = StandardizedFeatures(features)
     residual, weights = FeatureProjection(x).split(predictions)
@@ -99,6 +104,16 @@ def test_split_is_an_orthogonal_projection(seed, n, k, share_of_copies):
     np.testing.assert_allclose(residual + x.dense() @ weights, centred, atol=1e-8)
     again, _ = FeatureProjection(x).split(residual)
     np.testing.assert_allclose(again, residual, atol=1e-9)
+
+
+def test_the_official_rule_sees_the_features_as_given():
+    """How small a singular value is depends on the scale of the features next to the constant."""
+    features = make_era(np.random.default_rng(7), 30, 50)[1] / 4
+    x = StandardizedFeatures(features)
+    assert x.unit == 0.25
+    np.testing.assert_array_equal(
+        _projection.official_design(x), np.column_stack([features, np.ones(30)])
+    )
 
 
 def test_nothing_left_is_exactly_zero():

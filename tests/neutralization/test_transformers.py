@@ -538,8 +538,10 @@ class TestInfeasible:
         assert np.isfinite(clipped[eras == "a"]).all()
 
 
-def test_records():
+@pytest.mark.parametrize("unit", [1, 0.25])
+def test_records(unit):
     prediction, features = make_era(np.random.default_rng(0), 200, 5)
+    features = features * unit
     table = pd.DataFrame(features).add_prefix("f")
     frame = pd.DataFrame({"p": prediction, "q": -(prediction**3)})
     eras = np.repeat([2, 1], 100)
