@@ -10,7 +10,8 @@ from sknumerai.datasets import make_tournament
 from tests.benchmarks._measure import Table, pretty, seconds
 from tests.benchmarks._peers import post_training_loop
 
-STEPS = 12
+STEPS = 20
+REPETITIONS = 9
 
 
 def _era(n, k):
@@ -18,30 +19,31 @@ def _era(n, k):
     return np.ascontiguousarray(era.data), era.target
 
 
-def _seconds_per_step(features, target, device="cpu", **parameters):
-    """Time that an epoch of one era takes, without what a fit does once."""
-    from sknumerai.neural_network import FNCRegressor
+def _seconds_per_step(features, target, device):
+    """Time that an epoch of one era takes, without what a fit does once.
+
+    With neutralization, and of the same net and loss in which nothing is projected out: by turns,
+    as the machine gets faster and slower.
+    """
+    from sknumerai.neural_network import EraNeutralizer, FNCRegressor
 
     def fit(n_epochs):
-        model = FNCRegressor(max_epochs=n_epochs, random_state=0, device=device, **parameters)
+        model = FNCRegressor(max_epochs=n_epochs, random_state=0, device=device)
         start = time.perf_counter()
         model.fit(features, target, eras="0001")
         return time.perf_counter() - start
 
-    fit(2)
-    steps = []
-    for _ in range(3):
+    def step():
         few, many = fit(2), fit(2 + STEPS)
-        steps.append((many - few) / STEPS)
-    return float(np.median(steps))
+        return (many - few) / STEPS
 
-
-def _without_neutralization(features, target, device="cpu"):
-    """The same net and loss, in which nothing is projected out."""
-    from sknumerai.neural_network import EraNeutralizer
-
-    with patch.object(EraNeutralizer, "for_era", lambda self, era, features: lambda values: values):
-        return _seconds_per_step(features, target, device)
+    fit(2)
+    times = []
+    for _ in range(REPETITIONS):
+        ours = step()
+        with patch.object(EraNeutralizer, "for_era", lambda self, era, features: lambda p: p):
+            times.append((ours, step()))
+    return np.median(times, axis=0)
 
 
 def training_step_against_the_post():
@@ -56,9 +58,8 @@ def training_step_against_the_post():
     for n, k in ((5000, 1050), (5000, 310)):
         features, target = _era(n, k)
         for device in devices:
-            ours = _seconds_per_step(features, target, device)
-            plain = _without_neutralization(features, target, device)
-            theirs = post_training_loop(features, target, 3, device)
+            ours, plain = _seconds_per_step(features, target, device)
+            theirs = post_training_loop(features, target, 7, device)
             table.add(
                 f"{n:,} × {k:,}", device, pretty(ours), pretty(plain), f"{ours / plain:.2f}",
                 pretty(theirs), f"{theirs / ours:.1f}",
