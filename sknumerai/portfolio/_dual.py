@@ -90,20 +90,31 @@ class Dual:
         self.previous = program.previous * self.root if self.anchored else np.zeros(program.n)
         self._low, self._high = np.minimum(self.previous, 0.0), np.maximum(self.previous, 0.0)
 
-    def evaluate(self, theta: Array, signal: Array) -> DualPoint:
-        """The dual function and what belongs to it; `signal` is over √q, shape (n,)."""
-        program = self.program
+    def evaluate(self, theta: Array, signal: Array, proximity: float = 0.0) -> DualPoint:
+        """The dual function and what belongs to it.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_multipliers,)
+        signal : ndarray of shape (n,)
+            Over √q.
+        proximity : float, default=0.0
+            c of a program whose curvature is (1 + c) q.
+        """
+        program, curvature = self.program, 1.0 + proximity
         tilted = signal + self.matrix @ theta[: self.n_linear]
         around_zero = (program.l1_coef + theta[-2] / self.norms[-2]) / self.root
         around_previous = (program.transaction_costs + theta[-1] / self.norms[-1]) / self.root
-        weights, free = self._best_weights(tilted, around_zero, around_previous)
+        weights, free = self._best_weights(
+            tilted / curvature, around_zero / curvature, around_previous / curvature
+        )
         size, moved = np.abs(weights), np.abs(weights - self.previous)
         mu = theta[self.n_factors : -2]
         limits = np.where(mu > 0, self.row_max, np.where(mu < 0, self.row_min, 0.0))
         factors = theta[: self.n_factors]
         caps = np.where(self.capped, self.caps, 0.0)
         value = (
-            (tilted - 0.5 * weights) @ weights
+            (tilted - 0.5 * curvature * weights) @ weights
             - around_zero @ size
             - around_previous @ moved
             + 0.5 * (self.ridge * factors) @ factors

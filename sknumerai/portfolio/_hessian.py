@@ -39,14 +39,23 @@ class Hessian:
         self._free_gram = self._bordered(self._linear, point.free)
         self._rest_gram: Array | None = None
 
-    def matrix(self, damping: float = 0.0) -> Array:
-        """H_λ, a new array of shape (n_multipliers, n_multipliers)."""
+    def matrix(self, damping: float = 0.0, proximity: float = 0.0) -> Array:
+        """H_λ, a new array of shape (n_multipliers, n_multipliers).
+
+        Parameters
+        ----------
+        damping : float, default=0.0
+            λ, the weight of the assets that are not free.
+        proximity : float, default=0.0
+            As in `Dual.evaluate`.
+        """
         matrix = self._free_gram.copy()
         if damping > 0.0:
             if self._rest_gram is None:
                 rest = self._all() - self._linear
                 self._rest_gram = self._bordered(rest, ~self._free)
             matrix += damping * self._rest_gram
+        matrix /= 1.0 + proximity
         diagonal = np.einsum("ii->i", matrix)
         diagonal[: self.dual.n_factors] += self.dual.ridge
         return matrix

@@ -1,6 +1,8 @@
 """Kernel: semismooth Newton on the dual of a portfolio program, globalised."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.linalg
@@ -20,6 +22,8 @@ SHRINK = 0.4
 FIRST_DAMPING, LARGEST_DAMPING, NO_DAMPING = 1e-4, 100.0, 1e-9
 PROOF = 1e-7  # relative size of a Farkas certificate that is no rounding
 ROUNDING = 1e-13
+CLOSE = 1e3  # times the residual to stop at, where rounding may keep it: after
+STALLED = 5  # iterations in a row that decrease the function by no more than that
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ def semismooth_newton(
     tol: float,
     max_iter: int,
     damping: float,
+    proximity: float = 0.0,
 ) -> NewtonResult:
     r"""Minimise the dual function.
 
@@ -98,6 +103,8 @@ def semismooth_newton(
     max_iter : int
     damping : float
         First λ: 1 for a cold start, 0 near the solution.
+    proximity : float, default=0.0
+        As in `Dual.evaluate`.
 
     Returns
     -------
@@ -113,14 +120,16 @@ def semismooth_newton(
     ----------
     Qi, L. and Sun, J. (1993), "A nonsmooth version of Newton's method", Mathematical Programming.
     """
-    point = dual.evaluate(np.zeros(dual.size) if start is None else start, signal)
+    evaluate = partial(dual.evaluate, signal=signal, proximity=proximity)
+    point = evaluate(np.zeros(dual.size) if start is None else start)
+    stalled = 0
     for iteration in range(max_iter + 1):
         state = stationarity(dual, point)
         residual = float(np.abs(state.gradient).max(initial=0.0))
         if residual > 0.0:
             size = np.linalg.norm(weight_sizes(point.weights, signal))
             residual /= max(float(size), np.finfo(float).tiny)
-        if residual <= tol or iteration == max_iter:
+        if residual <= tol or iteration == max_iter or stalled == STALLED:
             break
         if iteration >= 2:
             ray = repaired(dual.program, dual.multipliers(point.theta))
@@ -129,13 +138,17 @@ def semismooth_newton(
         hessian.move_to(point)
         found = None
         while damping <= LARGEST_DAMPING:
-            step, may_move = _direction(hessian.matrix(damping), state, point.theta)
-            found = _search(dual, signal, point, state, step, may_move, patient=damping >= 1.0)
+            matrix = hessian.matrix(damping, proximity)
+            step = _direction(matrix, state, point.theta)
+            found = _search(evaluate, point, state, step, patient=damping >= 1.0)
             if found is not None:
                 break
             damping = max(10.0 * damping, FIRST_DAMPING)
         if found is None:
             break
+        decrease = point.value - found[0].value
+        nothing = decrease <= ROUNDING * abs(point.value) and residual <= CLOSE * tol
+        stalled = stalled + 1 if nothing else 0
         point, length = found
         damping *= 0.1 if length == 1.0 else (1.0 if length > 0.3 else 3.0)
         if damping < NO_DAMPING:
@@ -164,8 +177,8 @@ def stationarity(dual: Dual, point: DualPoint) -> Stationarity:
     return Stationarity(gradient, active, side)
 
 
-def _direction(hessian: Array, state: Stationarity, theta: Array) -> tuple[Array, Array]:
-    """Newton step over the multipliers that may move, and which ones do."""
+def _direction(hessian: Array, state: Stationarity, theta: Array) -> Array:
+    """Newton step over the multipliers that may move, shape (n_multipliers,)."""
     moving = np.flatnonzero(state.active)
     while True:
         step = -_solve(hessian[np.ix_(moving, moving)], state.gradient[moving])
@@ -176,7 +189,7 @@ def _direction(hessian: Array, state: Stationarity, theta: Array) -> tuple[Array
         moving = moving[~leaves]
     full = np.zeros(len(theta))
     full[moving] = step
-    return full, moving
+    return full
 
 
 def _solve(matrix: Array, right: Array) -> Array:
@@ -197,12 +210,10 @@ def _solve(matrix: Array, right: Array) -> Array:
 
 
 def _search(
-    dual: Dual,
-    signal: Array,
+    evaluate: Callable[[Array], DualPoint],
     point: DualPoint,
     state: Stationarity,
     step: Array,
-    moving: Array,
     *,
     patient: bool,
 ) -> tuple[DualPoint, float] | None:
@@ -217,7 +228,7 @@ def _search(
         trial[crossed] = 0.0
         slope = state.gradient @ (trial - theta)
         if slope < 0.0:
-            new = dual.evaluate(trial, signal)
+            new = evaluate(trial)
             if new.value <= point.value + ARMIJO * slope + rounding:
                 return new, length
         if not crossed.any() and attempt >= 2:
@@ -232,7 +243,7 @@ def _search(
     for attempt in range(25):
         trial = theta + length * step
         trial[ratio <= length * (1.0 + 1e-12)] = 0.0
-        new = dual.evaluate(trial, signal)
+        new = evaluate(trial)
         if new.value <= point.value + ARMIJO * length * slope + rounding:
             return new, length
         if not patient and attempt >= 3 and length < 0.05 * longest:

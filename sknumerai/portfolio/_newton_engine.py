@@ -1,5 +1,7 @@
 """The engine "newton": solve, verify, and fall back on a library."""
 
+import numpy as np
+
 from sknumerai._typing import Array
 from sknumerai.exceptions import InfeasiblePortfolioError, SolverError
 from sknumerai.neutralization._linalg import one_thread
@@ -15,10 +17,13 @@ from sknumerai.portfolio._jacobian import Jacobian
 from sknumerai.portfolio._library import solve_by_library
 from sknumerai.portfolio._newton import NewtonResult, semismooth_newton
 from sknumerai.portfolio._program import Program
+from sknumerai.portfolio._proximal import proximal_newton
 from sknumerai.portfolio._solution import Solution
 
 SHARPER = 1e-3  # of the tolerance: what Newton's method aims at, as its last step is nearly free
 ROUNDING = 1e-13
+PATIENCE = 30  # iterations after which few assets can be free, and easier programs are solved first
+SHARES = 1e-9, 1 / 16  # of the weights without limits: what is worth such a detour
 WEAKLY_ACTIVE = 1e-9
 
 
@@ -79,30 +84,46 @@ class NewtonEngine:
                 state=result.point.theta,
             )
 
-    def _newton(self, signal: Array, start: Array | None, damping: float) -> NewtonResult:
-        aim = max(SHARPER * self.tol, ROUNDING)
-        return semismooth_newton(
-            self.dual,
-            self.hessian,
-            signal / self.dual.root,
-            start,
-            tol=aim,
-            max_iter=self.max_iter,
-            damping=damping,
+    def _iterate(self, signal: Array, start: Array | None) -> tuple[NewtonResult, Certificate, int]:
+        """Newton's method, and by way of easier programs where that takes long."""
+        result = self._newton(signal, start, min(PATIENCE, self.max_iter))
+        certificate, n_iter = self._certify(signal, result), result.n_iter
+        if not certificate.residual <= self.tol:
+            result = self._proximal(signal, result.point.weights)
+            certificate, n_iter = self._certify(signal, result), n_iter + result.n_iter
+        return result, certificate, n_iter
+
+    @property
+    def _aim(self) -> float:
+        return max(SHARPER * self.tol, ROUNDING)
+
+    def _newton(self, signal: Array, start: Array | None, max_iter: int) -> NewtonResult:
+        return self._feasible(
+            semismooth_newton(
+                self.dual,
+                self.hessian,
+                signal / self.dual.root,
+                start,
+                tol=self._aim,
+                max_iter=max_iter,
+                damping=1.0 if start is None else 0.0,
+            )
         )
 
-    def _iterate(self, signal: Array, start: Array | None) -> tuple[NewtonResult, Certificate, int]:
-        """Newton's method, warm and else cold."""
-        n_iter = 0
-        for theta, damping in ((start, 0.0), (None, 1.0)) if start is not None else ((None, 1.0),):
-            result = self._newton(signal, theta, damping)
-            n_iter += result.n_iter
-            if result.infeasible:
-                raise self._infeasible(result)
-            certificate = self._certify(signal, result)
-            if certificate.residual <= self.tol:
-                break
-        return result, certificate, n_iter
+    def _proximal(self, signal: Array, weights: Array) -> NewtonResult:
+        """From a program in which limits matter little, judged by the weights that they leave."""
+        scaled = signal / self.dual.root
+        share = np.linalg.norm(weights) / max(np.linalg.norm(scaled), np.finfo(float).tiny)
+        return self._feasible(
+            proximal_newton(
+                self.dual,
+                self.hessian,
+                scaled,
+                proximity=1.0 / np.clip(share, *SHARES),
+                tol=self._aim,
+                max_iter=self.max_iter,
+            )
+        )
 
     def _fall_back(self, signal: Array, failed: NewtonResult) -> tuple[NewtonResult, int]:
         """A library's solution, polished."""
@@ -113,7 +134,8 @@ class NewtonEngine:
                 f"Newton's method ended with a residual of {failed.residual:.1e} after "
                 f"{failed.n_iter} iterations, and the solver to fall back on is missing: {error}"
             ) from error
-        result = self._newton(signal, self.dual.point(weights, multipliers), 0.0)
+        start = self.dual.point(weights, multipliers)
+        result = self._newton(signal, start, self.max_iter)
         return result, result.n_iter
 
     def _certify(self, signal: Array, result: NewtonResult) -> Certificate:
@@ -121,11 +143,14 @@ class NewtonEngine:
         weights = self.dual.portfolio(result.point)
         return Certificate(self.program, signal, weights, multipliers)
 
-    def _infeasible(self, result: NewtonResult) -> InfeasiblePortfolioError:
+    def _feasible(self, result: NewtonResult) -> NewtonResult:
+        """A result that holds no proof that there is no portfolio; else the proof is raised."""
+        if not result.infeasible:
+            return result
         multipliers = repaired(self.program, self.dual.multipliers(result.point.theta))
         proof = farkas_certificate(self.program, multipliers)
         names = name_conflict(self.program, multipliers)
-        return InfeasiblePortfolioError(
+        raise InfeasiblePortfolioError(
             f"No portfolio meets these limits together: {', '.join(names)}; widen or drop one "
             f"(Farkas certificate of relative size {proof:.1e}).",
             names,

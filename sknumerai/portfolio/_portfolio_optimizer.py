@@ -90,7 +90,8 @@ class PortfolioOptimizer(BaseEstimator):
     tol : float, default=1e-9
         Largest ``kkt_residual_`` of a portfolio that is returned.
     max_iter : int, default=200
-        Largest number of Newton iterations. Cold starts take about ten, warm ones three.
+        Largest number of Newton iterations. Cold starts take about ten and warm ones three, or
+        about a hundred where bounds leave few assets free.
 
     Attributes
     ----------

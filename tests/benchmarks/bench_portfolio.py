@@ -105,6 +105,28 @@ def optimizer_against_solvers():
     return table
 
 
+def few_free_assets():
+    """Ever larger signals against the same limits, which leave fewer and fewer assets free."""
+    n = 5000
+    table = Table(
+        f"Portfolio: {n:,} stocks, signals that limits hold back more and more",
+        ["signal", "solver", "solve", "ratio", "iterations", "free", "KKT residual",
+         "largest difference"],
+    )  # fmt: skip
+    engine, _ = engine_of(n)
+    for rms in (1e-3, 1e-2, 1e-1, 1.0, 10.0):
+        (signal,) = signals(n, 1, rms=rms)
+        cold, solution = seconds(partial(engine.solve, signal), 5)
+        table.add(rms, "ours, cold", pretty(cold), "", solution.n_iter, solution.n_free,
+                  f"{solution.kkt_residual:.0e}", "")  # fmt: skip
+        elapsed, weights = cvxpy_solution(engine.program, signal, "CLARABEL")
+        difference = np.abs(weights - solution.weights).max() / np.abs(solution.weights).max()
+        table.add(rms, "CLARABEL", pretty(elapsed), f"{elapsed / cold:.0f}", "", "", "",
+                  f"{difference:.0e}")  # fmt: skip
+    table.notes.append("The program of the table above; Clarabel as there.")
+    return table
+
+
 def derivative_against_cvxpylayers():
     """Forward and backward of one round, against cvxpylayers."""
     table = Table(
@@ -246,6 +268,7 @@ def proxies_of_contribution():
 
 BENCHMARKS = [
     optimizer_against_solvers,
+    few_free_assets,
     derivative_against_cvxpylayers,
     contribution_at_full_scale,
     closed_form_against_the_dense_inverse,

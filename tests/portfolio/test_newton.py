@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from sknumerai.exceptions import InfeasiblePortfolioError, SolverError
 from sknumerai.portfolio import PortfolioOptimizer, _newton_engine
 from sknumerai.portfolio._certificates import Certificate, farkas_certificate
+from sknumerai.portfolio._dual import Dual
+from sknumerai.portfolio._hessian import Hessian
 from sknumerai.portfolio._library import solve_by_library
 from sknumerai.portfolio._newton import NewtonResult
 from sknumerai.portfolio._program import Multipliers
@@ -371,6 +373,76 @@ def test_limits_that_just_touch_are_met(params, risk):
     assert np.abs(optimizer.weights_).sum() <= params.get("max_leverage", np.inf) + 1e-12
 
 
+# --- few free assets ------------------------------------------------------------------------------
+
+
+def tight_program(n, rms, **params):
+    """A signal so large beside the box that nearly all assets are at its bounds."""
+    rng = np.random.default_rng(0)
+    loadings, exposures = 0.05 * rng.normal(size=(n, 20)), rng.normal(size=(n, 30))
+    signal = rms * np.sign(rng.normal(size=n)) * np.abs(rng.normal(size=n)) ** 1.5
+    limits = {"min_weights": -10.0 / n, "max_weights": 10.0 / n, **params}
+    return PortfolioOptimizer(**limits), signal, {
+        "factor_loadings": loadings,
+        "specific_variance": np.full(n, 0.04) * rng.uniform(0.5, 2.0, n),
+        "exposures": exposures,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("rms", [0.1, 10.0, 1000.0])
+@pytest.mark.parametrize(
+    "params", [{}, {"max_leverage": 1.0, "max_exposure": 0.02}, {"l1_coef": 1e-3, "budget": 0.5}]
+)
+def test_few_free_assets_need_no_library(params, rms, monkeypatch):
+    """Newton's method alone goes from kink to kink, hundreds of times or for ever."""
+    monkeypatch.setitem(sys.modules, "cvxpy", None)
+    optimizer, signal, risk = tight_program(600, rms, **params)
+    optimizer.fit(signal, **risk)
+    assert optimizer.n_free_ < 120
+    assert optimizer.kkt_residual_ < 1e-9
+    assert optimizer.n_iter_ < 200
+
+
+def test_easier_programs_lead_to_the_same_portfolio(monkeypatch):
+    """From the first iteration on, on programs that Newton's method solves by itself."""
+    rng = np.random.default_rng(1)
+    for seed in range(60):
+        case = make_case(seed, {term for term in TERMS if rng.random() < 0.5}, 20)
+        expected = case.fit().weights_
+        with monkeypatch.context() as patch:
+            patch.setattr(_newton_engine, "PATIENCE", 0)
+            optimizer = case.fit()
+        assert_same_weights(optimizer.weights_, expected, case, rtol=1e-9)
+        assert optimizer.n_iter_ > 0
+
+
+def test_proximity_is_a_larger_curvature():
+    """The dual at c is that of the same program with curvature (1 + c) q."""
+    case = make_case(3, set(TERMS) - {"no budget", "one-sided box"}, 25)
+    dual, c = case.engine().dual, 2.5
+    stiffer = Dual(replace(dual.program, curvature=(1.0 + c) * dual.program.curvature))
+    rng = np.random.default_rng(0)
+    for scale in (0.1, 1.0, 10.0):
+        theta = scale * rng.normal(size=dual.size)
+        theta[-2:] = np.abs(theta[-2:])
+        point = dual.evaluate(theta, case.signal / dual.root, c)
+        there = stiffer.evaluate(theta / dual.norms * stiffer.norms, case.signal / stiffer.root)
+        np.testing.assert_allclose(point.value, there.value, rtol=1e-10)
+        np.testing.assert_allclose(
+            dual.portfolio(point), stiffer.portfolio(there), atol=1e-12 * case.scale
+        )
+        np.testing.assert_array_equal(point.free, there.free)
+        slopes = point.gradient * dual.norms, there.gradient * stiffer.norms
+        np.testing.assert_allclose(*slopes, atol=1e-10 * np.abs(slopes[1]).max())
+        hessian, stiff = Hessian(dual), Hessian(stiffer)
+        hessian.move_to(point)
+        stiff.move_to(there)
+        for damping in (0.0, 0.5):
+            left = dual.norms[:, None] * hessian.matrix(damping, c) * dual.norms
+            right = stiffer.norms[:, None] * stiff.matrix(damping) * stiffer.norms
+            np.testing.assert_allclose(left, right, atol=1e-10 * np.abs(right).max())
+
+
 # --- should Newton's method fail -----------------------------------------------------------------
 
 
@@ -384,12 +456,13 @@ def test_fallback_polishes_the_solution_of_a_library(monkeypatch):
         with monkeypatch.context() as patch:
             newton = _newton_engine.semismooth_newton
 
-            def only_warm(dual, hessian, signal, start, newton=newton, **options):
+            def only_warm(dual, hessian, signal, start=None, newton=newton, **options):
                 if start is None:
-                    options["max_iter"] = 0
+                    options.update(max_iter=0, damping=1.0)
                 return newton(dual, hessian, signal, start, **options)
 
             patch.setattr(_newton_engine, "semismooth_newton", only_warm)
+            patch.setattr(_newton_engine, "proximal_newton", only_warm)
             optimizer = case.fit()
         assert optimizer.kkt_residual_ <= optimizer.tol
         if "dependent rows" not in chosen:  # whose multipliers are not unique
@@ -459,12 +532,13 @@ def test_library_that_finds_a_program_infeasible(monkeypatch):
     """Should Newton's method miss the proof."""
     pytest.importorskip("cvxpy")
 
-    def proves_nothing(*args, **options):
-        result = newton(*args, **options)
+    def proves_nothing(dual, hessian, signal, start=None, **options):
+        result = newton(dual, hessian, signal, start, **{"damping": 1.0, **options})
         return NewtonResult(result.point, 1.0, result.n_iter)
 
     newton = _newton_engine.semismooth_newton
     monkeypatch.setattr(_newton_engine, "semismooth_newton", proves_nothing)
+    monkeypatch.setattr(_newton_engine, "proximal_newton", proves_nothing)
     with pytest.raises(InfeasiblePortfolioError, match="Clarabel") as raised:
         PortfolioOptimizer(budget=1.0, max_weights=0.1).fit(SIGNAL)
     assert raised.value.conflict == []
