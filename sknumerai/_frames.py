@@ -163,7 +163,11 @@ def read_predictions(table: Table, groups: EraGroups) -> Array:
 
 
 def select_features(
-    table: Table, feature_columns: FeatureColumns, *, all_by_default: bool
+    table: Table,
+    feature_columns: FeatureColumns,
+    *,
+    all_by_default: bool,
+    argument: str = "feature_columns",
 ) -> list[int]:
     """Positions of the columns that ``feature_columns`` selects.
 
@@ -176,6 +180,8 @@ def select_features(
         expression (``re.search``); a callable gets the list of names and returns names.
     all_by_default : bool
         What None means.
+    argument : str
+        What error messages call ``feature_columns``.
 
     Raises
     ------
@@ -183,47 +189,49 @@ def select_features(
         If a name is unknown or nothing is selected.
     """
     names, positions = table.names, range(table.n_all_columns)
+    or_pass = "" if all_by_default else " or pass features=..."
     if feature_columns is None and all_by_default:
         return list(positions)
     if isinstance(feature_columns, slice):
         selected = list(positions[feature_columns])
     elif names is None and (feature_columns is None or isinstance(feature_columns, str)):
         raise ValueError(
-            f"{table.name} is an array, whose columns have no names: pass features=..., or give "
-            f"feature_columns as positions or a slice (found {feature_columns!r})."
+            f"{table.name} is an array, whose columns have no names: give {argument} as positions "
+            f"or a slice (found {feature_columns!r}){or_pass}."
         )
     else:
-        selected = _positions(table, feature_columns)
+        selected = _positions(table, feature_columns, argument)
     if not selected:
         raise ValueError(
-            f"feature_columns={feature_columns!r} selects no column of {table.name} with its "
-            f"n_features = {table.n_all_columns}{_some(names)}; name the feature columns or pass "
-            "features=..."
+            f"{argument}={feature_columns!r} selects no column of {table.name} with its "
+            f"n_features = {table.n_all_columns}{_some(names)}; name columns that it has{or_pass}."
         )
     return selected
 
 
-def take_columns(data: Any, name: str, feature_columns: FeatureColumns) -> Any:
-    """The columns that ``feature_columns`` selects, by default all, in the caller's container.
+def take_columns(
+    data: Any, name: str, columns: FeatureColumns, argument: str = "feature_columns"
+) -> Any:
+    """Some columns, by default all, in the caller's container.
 
     Parameters
     ----------
     data : array-like or DataFrame
     name : str
         What error messages call it.
-    feature_columns : None, list of names or positions, str, callable or slice
-        See `select_features`.
+    columns, argument
+        ``feature_columns`` and what error messages call it, see `select_features`.
     """
-    if feature_columns is None:
+    if columns is None:
         return data
     table = Table(data, name)
-    columns = select_features(table, feature_columns, all_by_default=True)
+    selected = select_features(table, columns, all_by_default=True, argument=argument)
     if isinstance(table.frame, nw.DataFrame):
-        return table.frame[:, columns].to_native()
-    return table.frame[:, columns]
+        return table.frame[:, selected].to_native()
+    return table.frame[:, selected]
 
 
-def _positions(table: Table, feature_columns: Any) -> list[int]:
+def _positions(table: Table, feature_columns: Any, argument: str) -> list[int]:
     names = table.names
     wanted: Sequence[Any]
     if feature_columns is None:
@@ -248,11 +256,11 @@ def _positions(table: Table, feature_columns: Any) -> list[int]:
             selected.append(int(item) % table.n_all_columns)
         else:
             raise ValueError(
-                f"feature_columns names {item!r}, which {table.name} with its "
+                f"{argument} names {item!r}, which {table.name} with its "
                 f"{table.n_all_columns} columns{_some(names)} does not hold."
             )
     if len(set(selected)) < len(selected):
-        raise ValueError("feature_columns names a column twice; name each once.")
+        raise ValueError(f"{argument} names a column twice; name each once.")
     return selected
 
 

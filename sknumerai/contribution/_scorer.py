@@ -150,7 +150,7 @@ class ContributionScorer(BaseEraScorer):
         """Risk data that are columns of X."""
         risk = {}
         for name, columns in (self.risk_columns or {}).items():
-            risk[name] = take_columns(X, "X", columns)
+            risk[name] = take_columns(X, "X", columns, f"risk_columns[{name!r}]")
             if name == "sectors":
                 risk[name] = np.asarray(risk[name])[:, 0]
         return risk

@@ -352,6 +352,19 @@ class TestRiskColumns:
             )
             assert score == pytest.approx(expected.mean(), rel=1e-9)
 
+    @pytest.mark.parametrize("columns", ["^nothing_", ["nothing"], ["sector"] * 2])
+    def test_columns_that_are_not_there(self, market, columns):
+        scorer = TCScorer(risk_columns={"exposures": columns})
+        with pytest.raises(ValueError, match=r"^risk_columns\['exposures'\]") as raised:
+            scorer(
+                Fixed().fit(None),
+                self._frame(market),
+                market.returns.to_numpy(),
+                eras=market.eras,
+                meta_model=market.meta_model.to_numpy(),
+            )
+        assert "feature_columns" not in str(raised.value)
+
     @pytest.mark.parametrize("risk_columns", [None, {"exposures": "^feature_"}])
     def test_an_index_of_other_order_is_refused(self, market, risk_columns):
         """Of X, whether or not the portfolio's risk data are among its columns."""
