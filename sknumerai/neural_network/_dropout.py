@@ -18,7 +18,7 @@ class Dropout(nn.Dropout):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Values of any shape, some of them zeroed in training."""
         n_dropped = round(self.p * LEVELS)
-        if values.is_cuda or not self.training or n_dropped in (0, LEVELS):
+        if values.device.type != "cpu" or not self.training or n_dropped in (0, LEVELS):
             return super().forward(values)
         n_words = -(-values.numel() // PER_WORD)
         words = torch.empty(n_words, dtype=torch.int64).random_(-(2**63), None)

@@ -18,9 +18,10 @@ from sknumerai.neutralization._projection import (
 )
 
 CUDA_BLOCK_SIZE = 2**25  # values; a launch costs more than a cache saves
-SINGLE_LEFTOVER = 1e-5  # what one step may leave, for single precision to be used
+SINGLE_LEFTOVER = 2e-5  # what one step may leave, for single precision to be used
 ZERO_SINGLE_RESIDUAL = 2e-5  # relative, of single-precision predictions: less is rounding noise
-PROBES = 4
+PROBES = 4  # random predictions of a trial
+POWERS = 3  # of the correlation matrix, for what its features have most and least in common
 TINY = 1e-300  # in place of a norm of zero
 
 
@@ -66,12 +67,15 @@ class EraFactor(ABC):
         """
         double = predictions.dtype == torch.float64
         values = predictions if self.single else predictions.double()
+        # lest norms overflow or vanish
+        size = values.abs().amax(0).clamp_min(torch.finfo(values.dtype).tiny)
+        values = values / size
         neutral = values
         for _ in range(2 if double else 1):
             neutral = self.step(neutral, features)
         noise = ZERO_RESIDUAL if double else ZERO_SINGLE_RESIDUAL
         nothing = neutral.norm(dim=0) <= noise * values.norm(dim=0)
-        return torch.where(nothing, 0.0, neutral).to(predictions.dtype)
+        return (torch.where(nothing, 0.0, neutral) * size).to(predictions.dtype)
 
 
 @dataclass(frozen=True)
@@ -236,7 +240,8 @@ def _leftover(
 ) -> float:
     """What the features explain, at most, of what one step in single precision leaves.
 
-    Of random predictions that they explain half of, relative to that half; it should be nothing.
+    Of predictions that they explain half of, relative to that half; it should be nothing. Some of
+    these are random, some are along what the features have most, and least, in common.
 
     Parameters
     ----------
@@ -248,15 +253,27 @@ def _leftover(
         The factor in double precision.
     """
     rng = np.random.default_rng(0)
-    explained, noise = rng.normal(size=(len(upper), PROBES)), rng.normal(size=(x.n, PROBES))
-    weights = np.zeros((x.k, PROBES))
+    random = most = least = rng.normal(size=(len(upper), PROBES))
+    for _ in range(POWERS):
+        most = upper @ (upper.T @ most)
+        least = solve_triangular(upper, solve_triangular(upper, least), trans=1)
+        most, least = _unit(most), _unit(least)
+    explained = np.hstack([_unit(random), most, least])
+    weights = np.zeros((x.k, explained.shape[1]))
     independent = single.independent.cpu().numpy()
-    weights[independent] = solve_triangular(upper, explained / np.linalg.norm(explained, axis=0))
-    predictions = x.matmul(weights) + noise / np.linalg.norm(noise, axis=0)
+    weights[independent] = solve_triangular(upper, explained)
+    predictions = x.matmul(weights) + _unit(rng.normal(size=(x.n, explained.shape[1])))
     values = torch.from_numpy(predictions.astype(np.float32)).to(features.device)
     left = single.step(values, features).cpu().numpy().astype(np.float64)
+    if not np.isfinite(left).all():  # features beyond the range of single precision
+        return np.inf
     gradient = x.rmatmul(left - left.mean(axis=0))[independent]
     return float(np.linalg.norm(solve_triangular(upper, gradient, trans=1), axis=0).max())
+
+
+def _unit(columns: Array) -> Array:
+    """Columns of unit norm."""
+    return columns / np.linalg.norm(columns, axis=0)
 
 
 def _official_basis(features: StandardizedFeatures) -> Array:

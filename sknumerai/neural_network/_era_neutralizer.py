@@ -44,7 +44,7 @@ class EraNeutralizer:
 
     Constant, duplicated and collinear features are treated as by
     `sknumerai.neutralization.neutralize`, with which float64 predictions agree to 1e-8. For
-    float32 predictions the error is about 1e-5 of them or less: products with the features are in
+    float32 predictions the error is about 2e-5 of them or less: products with the features are in
     single precision where a trial has shown that to be so, and in double precision elsewhere.
     Where nothing is left but rounding noise (1e-10 of the prediction in float64, 2e-5 in float32)
     the result is exactly zero.

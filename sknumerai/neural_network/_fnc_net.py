@@ -169,9 +169,9 @@ class EraNet(NeuralNet):
 
     def infer(self, x: torch.Tensor, **fit_params: Any) -> torch.Tensor:
         """Predictions of shape (n,) from scaled features."""
-        version = x._version
+        version = None if x.is_inference() else x._version  # inference tensors have none
         predictions = self.module_.of_scaled(x).reshape(-1)
-        if x._version != version:
+        if version is not None and x._version != version:
             raise ValueError(
                 "module changed its features in place, and the loss needs them too; let its first "
                 "layer return a new tensor (inplace=False)."

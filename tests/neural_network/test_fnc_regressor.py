@@ -372,6 +372,10 @@ def test_prepared_and_raw_features_predict_the_same(data):
     np.testing.assert_allclose(model.net_.predict(X), expected, atol=1e-6)
     scaled = module.scaled(torch.from_numpy(X))
     np.testing.assert_allclose(model.net_.infer(scaled).detach(), expected, atol=1e-6)
+    with torch.inference_mode():
+        np.testing.assert_allclose(
+            model.net_.infer(module.scaled(torch.from_numpy(X))), expected, atol=1e-6
+        )
 
 
 # --- modules --------------------------------------------------------------------------------------
