@@ -11,6 +11,7 @@ from sknumerai.portfolio._program import Multipliers, Program
 
 TINY = np.finfo(np.float64).tiny
 NO_PORTFOLIO = 1e-6  # of the weights without limits, below which weights count as that small
+NO_LIMIT = 1e-12  # of these weights, below which a limit counts as zero
 ENOUGH = 1e-6  # relative size of a certificate that is no rounding
 SMALL_MULTIPLIER = 1e-6  # beside the largest one
 CANCELLED = 1e-10  # share of a sum's terms below which it is zero but for rounding
@@ -108,6 +109,8 @@ class Certificate:
           other terms, relative to the largest signal (or marginal risk);
         - the rows, leverage and turnover: how far x is outside of a limit, or, where the
           multiplier is not zero, off that limit, relative to the sizes of what is summed;
+        - limits other than zero, once more: how far x is outside of them, relative to the limit,
+          however small that is beside the weights without limits;
         - the box, and multipliers of the wrong sign.
 
         Zero at the exact solution, and only there.
@@ -125,9 +128,31 @@ class Certificate:
         for limit, value, multiplier in self._norms:
             gap = abs(value - limit) if multiplier > 0.0 else value - limit
             worst += [gap / max(value, self._unit.sum(), TINY), -multiplier]
+        worst.append(self._beyond_limits)
         outside = np.maximum(program.lower - self.weights, self.weights - program.upper)
         worst.append(outside.max(initial=0.0) / max(self._unit.max(initial=0.0), TINY))
         return float(max(worst)) if not np.isnan(worst).any() else np.inf
+
+    @property
+    def _beyond_limits(self) -> float:
+        """How far the portfolio is outside of limits other than zero, relative to them."""
+        program = self.program
+        unlimited = NO_LIMIT * np.abs(self.signal / program.curvature)
+        values = self.weights @ program.rows
+        held = np.abs(self.weights) @ program.absolute_rows
+        zero = unlimited @ program.absolute_rows
+        limits: list[tuple[Any, ...]] = [
+            (program.row_max, values, held, zero),
+            (-program.row_min, -values, held, zero),
+            *((limit, value, 0.0, unlimited.sum()) for limit, value, _ in self._norms),
+        ]
+        worst = 0.0
+        for limit, value, size, nothing in limits:
+            judged = np.isfinite(limit) & (np.abs(limit) > nothing)
+            scale = np.where(judged, np.maximum(np.abs(limit), size), np.inf)
+            beyond = np.where(judged, value - limit, 0.0) / scale
+            worst = max(worst, float(np.max(beyond, initial=0.0)))
+        return worst
 
     def count_weakly_active(self, tol: float) -> int:
         """Number of limits that hold without pressing: there the weights have no derivative.

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from sys import float_info
 
 import numpy as np
 import scipy.linalg
@@ -128,7 +129,7 @@ def semismooth_newton(
         residual = float(np.abs(state.gradient).max(initial=0.0))
         if residual > 0.0:
             size = np.linalg.norm(weight_sizes(point.weights, signal))
-            residual /= max(float(size), np.finfo(float).tiny)
+            residual /= max(float(size), float_info.min)
         if residual <= tol or iteration == max_iter or stalled == STALLED:
             break
         if iteration >= 2:

@@ -1,5 +1,7 @@
 """The engine "newton": solve, verify, and fall back on a library."""
 
+from sys import float_info
+
 import numpy as np
 
 from sknumerai._typing import Array
@@ -69,7 +71,8 @@ class NewtonEngine:
                 raise SolverError(
                     f"The portfolio has a KKT residual of {certificate.residual:.1e} after "
                     f"{n_iter} iterations and a library's solution could not be improved to "
-                    f"tol={self.tol:.0e}; check the scales of the risk data, or raise tol."
+                    f"tol={self.tol:.0e}; check the scales of the signal and of the risk data, or "
+                    "raise tol."
                 )
             self.hessian.move_to(result.point)
             jacobian = Jacobian(self.dual, result.point, self.hessian)
@@ -113,7 +116,7 @@ class NewtonEngine:
     def _proximal(self, signal: Array, weights: Array) -> NewtonResult:
         """From a program in which limits matter little, judged by the weights that they leave."""
         scaled = signal / self.dual.root
-        share = np.linalg.norm(weights) / max(np.linalg.norm(scaled), np.finfo(float).tiny)
+        share = float(np.linalg.norm(weights)) / max(float(np.linalg.norm(scaled)), float_info.min)
         return self._feasible(
             proximal_newton(
                 self.dual,

@@ -94,8 +94,12 @@ class Program:
         weight_unit, price_unit : float
             What its weights and its multipliers are to be multiplied with.
         """
-        price_unit = float(np.abs(signal).max()) or 1.0
         curvature_unit = float(np.median(self.curvature))
+        # the prices of the signal, or those of weights that the limits ask for
+        needed = np.abs(np.clip(0.0, self.row_min, self.row_max) - self.middle_values)
+        needed = needed / np.maximum(self.absolute_rows.sum(axis=0), np.finfo(float).tiny)
+        size = max(needed.max(initial=0.0), np.abs(self.middle).max())
+        price_unit = max(float(np.abs(signal).max()), curvature_unit * float(size)) or 1.0
         weight_unit = price_unit / curvature_unit
         program = replace(
             self,

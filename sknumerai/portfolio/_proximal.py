@@ -10,7 +10,7 @@ from sknumerai.portfolio._hessian import Hessian
 from sknumerai.portfolio._newton import NewtonResult, semismooth_newton
 
 LAST_PROXIMITY, DECREASE = 0.25, 2.0
-ROUGHLY = 1e-5  # residual of the programs on the way
+ROUGHLY = 1e-8  # residual of the programs on the way
 
 
 def proximal_newton(
