@@ -148,5 +148,7 @@ def _neutralize(
             f"predictions must have shape (n,) or (n, m) with the n = {len(features)} rows of "
             f"the features; found {tuple(predictions.shape)}."
         )
+    if predictions.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"predictions must be float32 or float64; found {predictions.dtype}.")
     columns = predictions.reshape(len(predictions), -1)
     return NeutralPart.apply(columns, features, factor).reshape(predictions.shape)

@@ -190,6 +190,13 @@ def test_single_predictions_at_the_ends_of_the_range(scale, size):
     np.testing.assert_allclose(neutral(features, predictions) / size, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
+def test_predictions_of_other_dtypes_are_refused(dtype):
+    neutralizer = EraNeutralizer().for_era("0001", torch.from_numpy(INTEGERS))
+    with pytest.raises(TypeError, match=f"float32 or float64; found {dtype}"):
+        neutralizer(torch.from_numpy(PREDICTION).to(dtype))
+
+
 @pytest.mark.parametrize("share", [3.0, 10.0])
 def test_predictions_along_what_the_features_have_in_common(share):
     rng = np.random.default_rng(1)
