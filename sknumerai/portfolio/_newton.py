@@ -23,8 +23,8 @@ SHRINK = 0.4
 FIRST_DAMPING, LARGEST_DAMPING, NO_DAMPING = 1e-4, 100.0, 1e-9
 PROOF = 1e-7  # relative size of a Farkas certificate that is no rounding
 ROUNDING = 1e-13
-CLOSE = 1e3  # times the residual to stop at, where rounding may keep it: after
-STALLED = 5  # iterations in a row that decrease the function by no more than that
+CLOSE = 1e3  # times the residual to stop at: from there on rounding may be in the way, and
+STALLED = 5  # iterations in a row without a decrease beyond rounding are the end
 
 
 @dataclass(frozen=True)
