@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from sklearn.utils._param_validation import validate_params
 
+from sknumerai.neural_network._net_parameters import SOFT_RANK_OPTIONS, Backend, Strength
 from sknumerai.neural_network._rank_correlation import as_vector, unit_ranks
-from sknumerai.neural_network._soft_rank import SOFT_RANK_OPTIONS, Backend, Strength
 from sknumerai.neutralization._scaling import normalize_columns
 
 BUCKETS = 4.0  # targets in [0, 1] count as the buckets 0 to 4, as in meta_model_contribution

@@ -149,6 +149,8 @@ def _neutralize(
             f"the features; found {tuple(predictions.shape)}."
         )
     if predictions.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"predictions must be float32 or float64; found {predictions.dtype}.")
+        raise TypeError(
+            f"predictions must be float32 or float64; found {predictions.dtype}; cast them."
+        )
     columns = predictions.reshape(len(predictions), -1)
     return NeutralPart.apply(columns, features, factor).reshape(predictions.shape)

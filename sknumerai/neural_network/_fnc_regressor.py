@@ -11,14 +11,20 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from sknumerai._eras import group_eras
 from sknumerai._frames import Table, select_features
 from sknumerai._optional import import_optional
 from sknumerai._typing import Array, ArrayLike, FeatureColumns
-from sknumerai.neural_network._net_parameters import layer_sizes, optimizer_class
+from sknumerai.neural_network._net_parameters import (
+    SOFT_RANK_OPTIONS,
+    Backend,
+    Strength,
+    layer_sizes,
+    optimizer_class,
+)
 from sknumerai.neural_network._torch_seed import torch_seed
 from sknumerai.neural_network._validation_eras import split_eras
 
@@ -181,11 +187,8 @@ class FNCRegressor(RegressorMixin, BaseEstimator):
         "tb_exposure_weight": [_AT_LEAST_0],
         "feature_columns": ["array-like", str, callable, slice, None],
         "gaussianize": ["boolean"],
-        "regularization_strength": [
-            Interval(Real, 0, None, closed="neither"),
-            StrOptions({"auto"}),
-        ],
-        "soft_rank": [StrOptions({"auto", "scipy", "torchsort"})],
+        "regularization_strength": SOFT_RANK_OPTIONS["regularization_strength"],
+        "soft_rank": SOFT_RANK_OPTIONS["backend"],
         "max_epochs": [_AT_LEAST_1],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "optimizer": [str],
@@ -218,8 +221,8 @@ class FNCRegressor(RegressorMixin, BaseEstimator):
         tb_exposure_weight: float = 1e-3,
         feature_columns: FeatureColumns = None,
         gaussianize: bool = False,
-        regularization_strength: Any = "auto",
-        soft_rank: str = "auto",
+        regularization_strength: Strength = "auto",
+        soft_rank: Backend = "auto",
         max_epochs: int = 10,
         lr: float = 1e-3,
         optimizer: str = "Adam",

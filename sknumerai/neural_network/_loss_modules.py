@@ -16,7 +16,7 @@ from sknumerai.neural_network._losses import (
     fnc_loss,
     top_bottom_corr_loss,
 )
-from sknumerai.neural_network._soft_rank import Backend, Strength
+from sknumerai.neural_network._net_parameters import Backend, Strength
 
 
 class _Loss(torch.nn.Module):
@@ -31,7 +31,31 @@ class _Loss(torch.nn.Module):
         return ", ".join(f"{name}={value!r}" for name, value in self.options.items())
 
 
-class CorrLoss(_Loss):
+class _RankLoss(_Loss):
+    """A loss of soft ranks."""
+
+    def __init__(self, *, regularization_strength: Strength = "auto", backend: Backend = "auto"):
+        super().__init__(regularization_strength=regularization_strength, backend=backend)
+
+
+class _CorrelationLoss(_Loss):
+    """A correlation of soft ranks or their normal quantiles."""
+
+    def __init__(
+        self,
+        *,
+        gaussianize: bool = False,
+        regularization_strength: Strength = "auto",
+        backend: Backend = "auto",
+    ):
+        super().__init__(
+            gaussianize=gaussianize,
+            regularization_strength=regularization_strength,
+            backend=backend,
+        )
+
+
+class CorrLoss(_CorrelationLoss):
     """`corr_loss` as a module.
 
     Parameters
@@ -49,19 +73,6 @@ class CorrLoss(_Loss):
     >>> loss(torch.arange(9.0), torch.arange(9.0)) < -0.9
     tensor(True)
     """
-
-    def __init__(
-        self,
-        *,
-        gaussianize: bool = False,
-        regularization_strength: Strength = "auto",
-        backend: Backend = "auto",
-    ):
-        super().__init__(
-            gaussianize=gaussianize,
-            regularization_strength=regularization_strength,
-            backend=backend,
-        )
 
     def forward(self, predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Loss of the (n,) or (n, 1) predictions of one era."""
@@ -108,7 +119,7 @@ class TopBottomCorrLoss(_Loss):
         return top_bottom_corr_loss(predictions, targets, **self.options)
 
 
-class FNCLoss(_Loss):
+class FNCLoss(_CorrelationLoss):
     """`fnc_loss` as a module.
 
     Parameters
@@ -129,19 +140,6 @@ class FNCLoss(_Loss):
     >>> FNCLoss()(own + features[:, 0], own, neutralizer) < -0.9
     tensor(True)
     """
-
-    def __init__(
-        self,
-        *,
-        gaussianize: bool = False,
-        regularization_strength: Strength = "auto",
-        backend: Backend = "auto",
-    ):
-        super().__init__(
-            gaussianize=gaussianize,
-            regularization_strength=regularization_strength,
-            backend=backend,
-        )
 
     def forward(
         self,
@@ -193,7 +191,7 @@ class ExposurePenalty(_Loss):
         return exposure_penalty(predictions, features, **self.options)
 
 
-class MMCLoss(_Loss):
+class MMCLoss(_RankLoss):
     """`mmc_loss` as a module.
 
     Parameters
@@ -211,9 +209,6 @@ class MMCLoss(_Loss):
     tensor(True)
     """
 
-    def __init__(self, *, regularization_strength: Strength = "auto", backend: Backend = "auto"):
-        super().__init__(regularization_strength=regularization_strength, backend=backend)
-
     def forward(
         self, predictions: torch.Tensor, targets: torch.Tensor, meta_model: torch.Tensor
     ) -> torch.Tensor:
@@ -221,7 +216,7 @@ class MMCLoss(_Loss):
         return mmc_loss(predictions, targets, meta_model, **self.options)
 
 
-class TCLoss(_Loss):
+class TCLoss(_RankLoss):
     """`tc_loss` as a module.
 
     Parameters
@@ -237,9 +232,6 @@ class TCLoss(_Loss):
     >>> TCLoss()(torch.tensor([3.0, 1.0, 2.0]), torch.tensor([0.1, -0.1, 0.0])) < 0
     tensor(True)
     """
-
-    def __init__(self, *, regularization_strength: Strength = "auto", backend: Backend = "auto"):
-        super().__init__(regularization_strength=regularization_strength, backend=backend)
 
     def forward(self, predictions: torch.Tensor, tc_gradient: torch.Tensor) -> torch.Tensor:
         """Loss of the (n,) or (n, 1) predictions of one era."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from sklearn.utils._param_validation import Interval, validate_params
 
+from sknumerai.neural_network._net_parameters import SOFT_RANK_OPTIONS, Backend, Strength
 from sknumerai.neural_network._rank_correlation import (
     as_vector,
     end_rows,
@@ -14,7 +15,6 @@ from sknumerai.neural_network._rank_correlation import (
     squared_exposure,
     unit_ranks,
 )
-from sknumerai.neural_network._soft_rank import SOFT_RANK_OPTIONS, Backend, Strength
 
 GAUSSIANIZE: dict[str, Any] = {"gaussianize": ["boolean"]}
 TOP_BOTTOM = Interval(Integral, 1, None, closed="left")

@@ -1,9 +1,20 @@
 """Parameters that the networks of the package share, checked."""
 
-from numbers import Integral
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, Literal
+
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from sknumerai._optional import import_optional
+
+Strength = float | Literal["auto"]
+Backend = Literal["auto", "scipy", "torchsort"]
+
+# of soft_rank, and of everything that passes them on to it
+SOFT_RANK_OPTIONS = {
+    "regularization_strength": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+    "backend": [StrOptions({"auto", "scipy", "torchsort"})],
+}
 
 
 def layer_sizes(sizes: Any) -> list[int]:

@@ -2,7 +2,8 @@
 
 import torch
 
-from sknumerai.neural_network._soft_rank import Backend, Strength, soft_rank
+from sknumerai.neural_network._net_parameters import Backend, Strength
+from sknumerai.neural_network._soft_rank import soft_rank
 
 
 def as_vector(values: torch.Tensor, name: str, *, n: int | None = None) -> torch.Tensor:

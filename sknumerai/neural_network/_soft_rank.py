@@ -2,27 +2,17 @@
 
 from importlib.util import find_spec
 from math import isfinite
-from numbers import Real
-from typing import Literal
 
 import numpy as np
 import torch
 from scipy.optimize import isotonic_regression
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import validate_params
 
 from sknumerai._optional import import_optional
 from sknumerai._typing import Array
+from sknumerai.neural_network._net_parameters import SOFT_RANK_OPTIONS, Backend, Strength
 
 AUTO_STRENGTH = 5.0  # over n: see the Notes of soft_rank
-
-Strength = float | Literal["auto"]
-Backend = Literal["auto", "scipy", "torchsort"]
-
-# of soft_rank, and of every function that passes them on to it
-SOFT_RANK_OPTIONS = {
-    "regularization_strength": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-    "backend": [StrOptions({"auto", "scipy", "torchsort"})],
-}
 
 
 @validate_params(SOFT_RANK_OPTIONS, prefer_skip_nested_validation=True)

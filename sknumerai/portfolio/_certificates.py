@@ -138,7 +138,7 @@ class Certificate:
         """How far the portfolio is outside of limits other than zero, relative to them."""
         program = self.program
         unlimited = NO_LIMIT * np.abs(self.signal / program.curvature)
-        values = self.weights @ program.rows
+        values, _ = self._rows
         held = np.abs(self.weights) @ program.absolute_rows
         zero = unlimited @ program.absolute_rows
         limits: list[tuple[Any, ...]] = [

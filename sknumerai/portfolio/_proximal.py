@@ -47,23 +47,19 @@ def proximal_newton(
        on Control and Optimization 14 (1976).
     """
     weights, theta, n_iter = np.zeros(dual.program.n), None, 0
-    while proximity >= LAST_PROXIMITY:
+    while True:
         result = semismooth_newton(
             dual,
             hessian,
             signal + proximity * weights,
             theta,
-            tol=ROUGHLY,
+            tol=ROUGHLY if proximity else tol,
             max_iter=max_iter - n_iter,
             damping=1.0 if theta is None else 0.0,
             proximity=proximity,
         )
         n_iter += result.n_iter
-        if result.infeasible:
+        if result.infeasible or not proximity:
             return replace(result, n_iter=n_iter)
         weights, theta = result.point.weights, result.point.theta
-        proximity /= DECREASE
-    result = semismooth_newton(
-        dual, hessian, signal, theta, tol=tol, max_iter=max_iter - n_iter, damping=0.0
-    )
-    return replace(result, n_iter=n_iter + result.n_iter)
+        proximity = proximity / DECREASE if proximity >= DECREASE * LAST_PROXIMITY else 0.0

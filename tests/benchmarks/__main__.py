@@ -45,14 +45,15 @@ def main():
     unknown = set(arguments.names) - set(benchmarks)
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(benchmarks)}")
-    print(HEADER.format(machine=machine()))
+    header = HEADER.format(machine=machine())  # now, before peers load libraries of their own
+    print(header)
     sections = _sections() if arguments.write else {}
     for name in arguments.names or benchmarks:
         table = benchmarks[name]()
         sections[table.title] = table.markdown()
         print(sections[table.title], flush=True)
     if arguments.write:
-        PAGE.write_text("\n".join([HEADER.format(machine=machine()), *sections.values()]))
+        PAGE.write_text("\n".join([header, *sections.values()]))
 
 
 def _sections():

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import numpy as np
 
 from sknumerai.datasets import make_tournament
-from tests.benchmarks._measure import Table, pretty, seconds
+from tests.benchmarks._measure import Table, alternately, pretty, seconds
 from tests.benchmarks._peers import post_training_loop
 
 STEPS = 20
@@ -29,21 +29,17 @@ def _seconds_per_step(features, target, device):
 
     def fit(n_epochs):
         model = FNCRegressor(max_epochs=n_epochs, random_state=0, device=device)
-        start = time.perf_counter()
         model.fit(features, target, eras="0001")
-        return time.perf_counter() - start
 
-    def step():
-        few, many = fit(2), fit(2 + STEPS)
-        return (many - few) / STEPS
-
-    fit(2)
-    times = []
-    for _ in range(REPETITIONS):
-        ours = step()
+    def plain(n_epochs):
         with patch.object(EraNeutralizer, "for_era", lambda self, era, features: lambda p: p):
-            times.append((ours, step()))
-    return np.median(times, axis=0)
+            fit(n_epochs)
+
+    few, many = (
+        np.array(alternately(partial(fit, n), partial(plain, n), REPETITIONS))
+        for n in (2, 2 + STEPS)
+    )
+    return (many - few) / STEPS
 
 
 def training_step_against_the_post():
