@@ -31,31 +31,7 @@ class _Loss(torch.nn.Module):
         return ", ".join(f"{name}={value!r}" for name, value in self.options.items())
 
 
-class _RankLoss(_Loss):
-    """A loss of soft ranks."""
-
-    def __init__(self, *, regularization_strength: Strength = "auto", backend: Backend = "auto"):
-        super().__init__(regularization_strength=regularization_strength, backend=backend)
-
-
-class _CorrelationLoss(_Loss):
-    """A correlation of soft ranks or their normal quantiles."""
-
-    def __init__(
-        self,
-        *,
-        gaussianize: bool = False,
-        regularization_strength: Strength = "auto",
-        backend: Backend = "auto",
-    ):
-        super().__init__(
-            gaussianize=gaussianize,
-            regularization_strength=regularization_strength,
-            backend=backend,
-        )
-
-
-class CorrLoss(_CorrelationLoss):
+class CorrLoss(_Loss):
     """`corr_loss` as a module.
 
     Parameters
@@ -73,6 +49,19 @@ class CorrLoss(_CorrelationLoss):
     >>> loss(torch.arange(9.0), torch.arange(9.0)) < -0.9
     tensor(True)
     """
+
+    def __init__(
+        self,
+        *,
+        gaussianize: bool = False,
+        regularization_strength: Strength = "auto",
+        backend: Backend = "auto",
+    ):
+        super().__init__(
+            gaussianize=gaussianize,
+            regularization_strength=regularization_strength,
+            backend=backend,
+        )
 
     def forward(self, predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Loss of the (n,) or (n, 1) predictions of one era."""
@@ -119,7 +108,7 @@ class TopBottomCorrLoss(_Loss):
         return top_bottom_corr_loss(predictions, targets, **self.options)
 
 
-class FNCLoss(_CorrelationLoss):
+class FNCLoss(_Loss):
     """`fnc_loss` as a module.
 
     Parameters
@@ -140,6 +129,19 @@ class FNCLoss(_CorrelationLoss):
     >>> FNCLoss()(own + features[:, 0], own, neutralizer) < -0.9
     tensor(True)
     """
+
+    def __init__(
+        self,
+        *,
+        gaussianize: bool = False,
+        regularization_strength: Strength = "auto",
+        backend: Backend = "auto",
+    ):
+        super().__init__(
+            gaussianize=gaussianize,
+            regularization_strength=regularization_strength,
+            backend=backend,
+        )
 
     def forward(
         self,
@@ -191,7 +193,7 @@ class ExposurePenalty(_Loss):
         return exposure_penalty(predictions, features, **self.options)
 
 
-class MMCLoss(_RankLoss):
+class MMCLoss(_Loss):
     """`mmc_loss` as a module.
 
     Parameters
@@ -209,6 +211,9 @@ class MMCLoss(_RankLoss):
     tensor(True)
     """
 
+    def __init__(self, *, regularization_strength: Strength = "auto", backend: Backend = "auto"):
+        super().__init__(regularization_strength=regularization_strength, backend=backend)
+
     def forward(
         self, predictions: torch.Tensor, targets: torch.Tensor, meta_model: torch.Tensor
     ) -> torch.Tensor:
@@ -216,7 +221,7 @@ class MMCLoss(_RankLoss):
         return mmc_loss(predictions, targets, meta_model, **self.options)
 
 
-class TCLoss(_RankLoss):
+class TCLoss(_Loss):
     """`tc_loss` as a module.
 
     Parameters
@@ -232,6 +237,9 @@ class TCLoss(_RankLoss):
     >>> TCLoss()(torch.tensor([3.0, 1.0, 2.0]), torch.tensor([0.1, -0.1, 0.0])) < 0
     tensor(True)
     """
+
+    def __init__(self, *, regularization_strength: Strength = "auto", backend: Backend = "auto"):
+        super().__init__(regularization_strength=regularization_strength, backend=backend)
 
     def forward(self, predictions: torch.Tensor, tc_gradient: torch.Tensor) -> torch.Tensor:
         """Loss of the (n,) or (n, 1) predictions of one era."""
