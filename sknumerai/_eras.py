@@ -1,34 +1,26 @@
-"""The one place that knows what an era is: groups of rows, their order, the loop over them."""
+"""The one place that knows what an era is: labels, their order, the rows that belong to each."""
 
 import numbers
 import re
-import sys
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Protocol
+from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
-from sklearn.utils.parallel import Parallel, delayed
-from tqdm.auto import tqdm
 
+from sknumerai._rows import row_index
 from sknumerai._typing import Array, ArrayLike
+from sknumerai._warnings import callers_level
 from sknumerai.exceptions import MissingErasError, SingleEraWarning
 
 LIVE_LABELS = ("erax", "x", "live")
 MAX_ROWS_WITHOUT_ERAS = 10_000
 
 Rows = slice | Array
-
-
-class HasRows(Protocol):
-    """Anything that hands out the rows of one era as an array (see ``Table``)."""
-
-    def rows(self, rows: Rows) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -46,15 +38,59 @@ class EraGroups:
         Number of rows of the table.
     categories : list or None
         The categories in their order, where the labels are an ordered categorical.
+    index : Index or None
+        The row labels of the eras themselves, where they came in a pandas Series.
     """
 
     labels: list[Hashable]
     rows: list[Rows]
     n_samples: int
     categories: list[Hashable] | None = None
+    index: pd.Index | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def name(self) -> str:
+        return "eras"
+
+    @property
+    def n_rows(self) -> int:
+        return self.n_samples
+
+    @property
+    def given(self) -> bool:
+        """Whether there are eras, be it a single one."""
+        return self.labels != [None]
+
+    @property
+    def order(self) -> list[int]:
+        """Positions of ``labels`` in chronological order.
+
+        Numbers, datetimes and ISO dates are ordered naturally; numeric strings, with or without
+        the prefix "era", numerically; ordered categoricals by category; "eraX", "X" and "live"
+        come last.
+
+        Raises
+        ------
+        ValueError
+            If the labels have no such order.
+        """
+        return _chronological(self.labels, self.categories)
+
+    def sorted(self) -> "EraGroups":
+        """The same groups in chronological order."""
+        return self.take(self.order)
+
+    def take(self, positions: Iterable[int]) -> "EraGroups":
+        """Some of the groups, by their positions in ``labels``, in that order."""
+        positions = list(positions)
+        return replace(
+            self,
+            labels=[self.labels[i] for i in positions],
+            rows=[self.rows[i] for i in positions],
+        )
 
     def label_of_row(self, row: int) -> Hashable:
         """Label of the era that holds a row."""
@@ -136,7 +172,7 @@ def group_eras(eras: ArrayLike | None, n_samples: int) -> EraGroups:
     order = np.argsort(codes, kind="stable")
     stops = np.cumsum(np.bincount(codes, minlength=len(unique)))
     rows = [_as_slice(part) for part in np.split(order, stops[:-1])]
-    return EraGroups(list(unique), rows, n_samples, categories)
+    return EraGroups(list(unique), rows, n_samples, categories, row_index(eras))
 
 
 def _is_scalar(eras: Any) -> bool:
@@ -201,39 +237,23 @@ def require_eras(eras: ArrayLike | None, *, given_at_fit: bool, caller: str) -> 
         )
 
 
-def era_order(groups: EraGroups) -> Array:
-    """Positions of ``groups.labels`` in chronological order.
-
-    Numbers, datetimes and ISO dates are ordered naturally; numeric strings, with or without
-    the prefix "era", numerically; ordered categoricals by category; "eraX", "X" and "live"
-    come last.
-
-    Returns
-    -------
-    order : ndarray of shape (n_eras,)
-
-    Raises
-    ------
-    ValueError
-        If the labels have no such order.
-    """
-    if groups.categories is not None:
-        position = {label: i for i, label in enumerate(groups.categories)}
-        return np.argsort([position[label] for label in groups.labels], kind="stable")
-    keys = [_era_key(label) for label in groups.labels]
+def _chronological(labels: Sequence[Hashable], categories: list[Hashable] | None) -> list[int]:
+    """Positions of labels in chronological order; see `EraGroups.order`."""
+    if categories is not None:
+        place = {label: i for i, label in enumerate(categories)}
+        return sorted(range(len(labels)), key=lambda i: place[labels[i]])
+    keys = [_era_key(label) for label in labels]
     kinds = {kind for kind, _ in keys if kind != "live"}
     if len(kinds) > 1 or "unknown" in kinds:
         example = next(
-            (label for label, key in zip(groups.labels, keys, strict=True) if key[0] == "unknown"),
-            groups.labels[:3],
+            (label for label, key in zip(labels, keys, strict=True) if key[0] == "unknown"),
+            labels[:3],
         )
         raise ValueError(
             f"Eras such as {example!r} have no known order; use numbers, dates (ISO strings or "
             "datetimes), numeric strings such as '0123' or 'era123', or an ordered categorical."
         )
-    return np.array(
-        sorted(range(len(keys)), key=lambda i: (keys[i][0] == "live", keys[i][1])), dtype=np.intp
-    )
+    return sorted(range(len(keys)), key=lambda i: (keys[i][0] == "live", keys[i][1]))
 
 
 def _era_key(label: Hashable) -> tuple[str, Any]:
@@ -253,113 +273,3 @@ def _era_key(label: Hashable) -> tuple[str, Any]:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}([t ].*)?", text):
             return "date", pd.Timestamp(text)
     return ("live", 0) if label is None else ("unknown", 0)
-
-
-def callers_level() -> int:
-    """Stack level, for `warnings.warn`, of the first caller outside of this package.
-
-    Frames of scikit-learn are skipped, too: its validation and its output containers wrap ours.
-    """
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
-        ("sknumerai.", "sklearn.")
-    ):
-        frame, level = frame.f_back, level + 1
-    return level
-
-
-def warn_of_eras(problem: str, labels: Sequence[Hashable], category: type[Warning]) -> None:
-    """One warning that names the eras, the first few of many."""
-    if not labels:
-        return
-    where = "the table"
-    if labels[0] is not None:
-        some = ", ".join(map(str, labels[:5])) + ", ..." * (len(labels) > 5)
-        where = f"{len(labels)} era{'s' * (len(labels) > 1)} ({some})"
-    warnings.warn(f"In {where} {problem}", category, stacklevel=callers_level())
-
-
-@contextmanager
-def naming_era(label: Hashable) -> Iterator[None]:
-    """Put the era's name before the message of a ValueError raised inside."""
-    try:
-        yield
-    except ValueError as error:
-        if label is not None and error.args and isinstance(error.args[0], str):
-            error.args = (f"In era {label}: {error.args[0]}", *error.args[1:])
-        raise
-
-
-def _call(kernel: Callable[..., Any], label: Hashable, blocks: tuple[Array, ...]) -> Any:
-    with naming_era(label):
-        return kernel(*blocks)
-
-
-def run_eras(
-    kernel: Callable[..., Any],
-    tasks: Iterable[tuple[Hashable, tuple[Array, ...]]],
-    *,
-    total: int | None = None,
-    n_jobs: int | None = None,
-    verbose: bool | int = False,
-) -> Iterator[Any]:
-    """Call a kernel on every era of a stream, in parallel, with a progress bar.
-
-    The stream is read as fast as results are made, so that memory stays bounded by a few eras
-    for each job.
-
-    Parameters
-    ----------
-    kernel : callable
-        Pure function of one era's arrays; must be picklable for ``n_jobs`` > 1.
-    tasks : iterable of (label, arrays)
-        An era's label (for messages) and the arguments of the kernel.
-    total : int, optional
-        Number of eras, for the progress bar.
-    n_jobs : int, optional
-        Number of jobs, as in joblib.
-    verbose : bool
-        Whether to show a progress bar.
-
-    Yields
-    ------
-    result
-        What the kernel returned, in the order of the tasks.
-    """
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-    results = parallel(delayed(_call)(kernel, label, blocks) for label, blocks in tasks)
-    yield from tqdm(results, total=total, unit="era", disable=not verbose)
-
-
-def map_eras(
-    kernel: Callable[..., Any],
-    groups: EraGroups,
-    *tables: HasRows,
-    n_jobs: int | None = None,
-    verbose: bool | int = False,
-) -> list[Any]:
-    """Call a kernel on the rows of every era.
-
-    Parameters
-    ----------
-    kernel : callable
-        ``kernel(*blocks)`` with one block of rows per table.
-    groups : EraGroups
-    *tables : Table
-        Tables of ``groups.n_samples`` rows.
-    n_jobs, verbose
-        See `run_eras`.
-
-    Returns
-    -------
-    results : list of length n_eras
-        In the order of ``groups.labels``; ``groups.assemble`` puts rows back in order.
-    """
-
-    def tasks() -> Iterator[tuple[Hashable, tuple[Array, ...]]]:
-        for label, rows in zip(groups.labels, groups.rows, strict=True):
-            with naming_era(label):
-                blocks = tuple(table.rows(rows) for table in tables)
-            yield label, blocks
-
-    return list(run_eras(kernel, tasks(), total=len(groups), n_jobs=n_jobs, verbose=verbose))

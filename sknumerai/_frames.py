@@ -1,6 +1,5 @@
 """Tables as callers hold them (numpy, pandas, polars): names, columns, rows, and the way back."""
 
-import re
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -10,13 +9,12 @@ import pandas as pd
 from sklearn.utils.validation import check_array
 
 from sknumerai._eras import EraGroups, Rows, name_era
-from sknumerai._typing import Array, FeatureColumns
-
-FEATURE_PREFIX = "feature"
+from sknumerai._rows import row_index
+from sknumerai._typing import Array, ArrayLike
 
 
 class Table:
-    """A table of numbers whose rows are handed out one era at a time, in its own dtype.
+    """A table whose rows are handed out one era at a time, in its own dtype.
 
     Parameters
     ----------
@@ -26,24 +24,33 @@ class Table:
         What error messages call it.
     columns : sequence of int, optional
         The columns to hand out; all by default.
+    allow_nan : bool
+        Whether NaN may stand for missing values.
     """
 
-    def __init__(self, data: Any, name: str, columns: Sequence[int] | None = None):
-        self.name = name
+    def __init__(
+        self,
+        data: Any,
+        name: str,
+        columns: Sequence[int] | None = None,
+        *,
+        allow_nan: bool = False,
+    ):
+        self.name, self.allow_nan = name, allow_nan
         native = nw.from_native(data, eager_only=True, allow_series=True, pass_through=True)
         if isinstance(native, nw.Series):
             native = native.to_frame()
         self.frame: nw.DataFrame[Any] | Array
         if isinstance(native, nw.DataFrame):
             self.frame = native
+            self.index = row_index(native.to_native())
             all_names: list[Any] | None = list(native.columns)
         else:
             array = np.asarray(native)
             array = array.reshape(-1, 1) if array.ndim == 1 else array
             if array.ndim != 2:
                 raise ValueError(f"{name} must be two-dimensional; found shape {array.shape}.")
-            self.frame = array
-            all_names = None
+            self.frame, self.index, all_names = array, None, None
         self.n_rows, self.n_all_columns = self.frame.shape
         self.columns = list(range(self.n_all_columns)) if columns is None else list(columns)
         self.names = None if all_names is None else [all_names[j] for j in self.columns]
@@ -56,43 +63,71 @@ class Table:
         ValueError
             If a selected column is not numeric.
         """
-        part = Table(self.frame, name or self.name, columns)
-        part._check_numeric()
+        part = Table(self.frame, name or self.name, columns, allow_nan=self.allow_nan)
+        part.check_numeric()
         return part
+
+    def with_values(self, values: Array) -> "Table":
+        """The same rows and columns, with other values, of shape (n_rows, n_columns)."""
+        table = Table(values, self.name, allow_nan=self.allow_nan)
+        table.names, table.index = self.names, self.index
+        return table
 
     @property
     def n_columns(self) -> int:
         return len(self.columns)
 
     @property
-    def index(self) -> pd.Index | None:
-        """The row labels, where the table is a pandas frame."""
-        native = self.frame.to_native() if isinstance(self.frame, nw.DataFrame) else None
-        return native.index if isinstance(native, pd.DataFrame) else None
+    def dtype(self) -> np.dtype[Any]:
+        """What rows come in."""
+        return self._read(slice(0, 0)).dtype
+
+    @property
+    def labels(self) -> Sequence[Any]:
+        """Names of the columns, or their positions where they have none."""
+        return range(self.n_columns) if self.names is None else self.names
+
+    @property
+    def row_tables(self) -> "tuple[Table]":
+        """Itself, as an argument of `map_eras`."""
+        return (self,)
+
+    def era(self, label: Hashable, rows: Rows) -> Array:
+        """The rows of one era; see `rows`."""
+        return self.rows(rows)
 
     def rows(self, rows: Rows) -> Array:
-        """The rows of one era, shape (n_era, n_columns), in the table's own dtype.
+        """Some rows, shape (n, n_columns), in the table's own dtype.
 
         Raises
         ------
         ValueError
-            If a value is NaN or infinite.
+            If a value is infinite, or NaN where that is not allowed.
         """
-        if isinstance(self.frame, nw.DataFrame):
-            whole = self.n_columns == self.n_all_columns
-            part = self.frame[rows] if whole else self.frame[rows, self.columns]
-            block = part.to_numpy()
-        elif self.n_columns == self.n_all_columns:
-            block = self.frame[rows]
-        else:
-            block = self.frame[rows][:, self.columns]
+        block = self._read(rows)
         if block.dtype.kind == "O":  # nullable columns with missing values
             block = block.astype(np.float64)
         if block.dtype.kind == "f":
             self._check_finite(block, rows)
         return block
 
-    def _check_numeric(self) -> None:
+    def whole(self) -> Array:
+        """All rows; see `rows`."""
+        return self.rows(slice(0, self.n_rows))
+
+    def _read(self, rows: Rows) -> Array:
+        whole = self.n_columns == self.n_all_columns
+        if isinstance(self.frame, nw.DataFrame):
+            return (self.frame[rows] if whole else self.frame[rows, self.columns]).to_numpy()
+        return self.frame[rows] if whole else self.frame[rows][:, self.columns]
+
+    def check_numeric(self) -> None:
+        """Check that all columns hold real numbers.
+
+        Raises
+        ------
+        ValueError
+        """
         if isinstance(self.frame, nw.DataFrame):
             schema = self.frame.schema
             for name in self.names or ():
@@ -108,7 +143,7 @@ class Table:
             )
 
     def _check_finite(self, block: Array, rows: Rows) -> None:
-        bad = ~np.isfinite(block)
+        bad = np.isinf(block) if self.allow_nan else ~np.isfinite(block)
         if not bad.any():
             return
         i, j = (int(v) for v in np.argwhere(bad)[0])
@@ -120,18 +155,64 @@ class Table:
         )
 
 
+def numeric_table(data: ArrayLike, name: str, *, allow_nan: bool = False) -> Table:
+    """A table of numbers, such as predictions.
+
+    Raises
+    ------
+    ValueError
+        If a column is not numeric.
+    """
+    table = Table(data, name, allow_nan=allow_nan)
+    table.check_numeric()
+    return table
+
+
+def one_column(data: ArrayLike, name: str, *, allow_nan: bool = False) -> Table:
+    """A table of one column of numbers, such as a meta model, or targets that may be NaN.
+
+    Raises
+    ------
+    ValueError
+        If there are more columns, or the column is not numeric.
+    """
+    table = Table(data, name, allow_nan=allow_nan)
+    if table.n_columns != 1:
+        raise ValueError(
+            f"{name} must hold one column; found {table.n_columns}, pass one at a time."
+        )
+    table.check_numeric()
+    return table
+
+
+def many_columns(data: ArrayLike, name: str, *, allow_nan: bool = False) -> Table:
+    """A table of at least one column of numbers, such as features.
+
+    Raises
+    ------
+    ValueError
+        If there is no column, or one is not numeric.
+    """
+    table = Table(data, name, allow_nan=allow_nan)
+    if not table.n_columns:
+        raise ValueError(f"{name} has no columns; pass at least one.")
+    table.check_numeric()
+    return table
+
+
 def _count_bad(values: Array) -> str:
     n_nan, n_inf = int(np.isnan(values).sum()), int(np.isinf(values).sum())
     parts = [f"{n_nan} NaN"] * bool(n_nan) + [f"{n_inf} infinite (inf)"] * bool(n_inf)
     return f"{' and '.join(parts)} of {values.size} values"
 
 
-def read_predictions(table: Table, groups: EraGroups) -> Array:
+def read_predictions(table: Table, groups: EraGroups) -> Table:
     """All predictions as floats, checked for finiteness.
 
     Returns
     -------
-    predictions : ndarray of shape (n_rows, n_columns), float64 or float32
+    predictions : Table
+        Of one array of float64 or float32, under the names of ``table``.
 
     Raises
     ------
@@ -159,142 +240,7 @@ def read_predictions(table: Table, groups: EraGroups) -> Array:
             f"{table.name} contains {_count_bad(values)}, first at row {row}, "
             f"{name_era(groups.label_of_row(row))}{name}; every row needs a finite prediction."
         )
-    return values
-
-
-def select_features(
-    table: Table,
-    feature_columns: FeatureColumns,
-    *,
-    all_by_default: bool,
-    argument: str = "feature_columns",
-) -> list[int]:
-    """Positions of the columns that ``feature_columns`` selects.
-
-    Parameters
-    ----------
-    table : Table
-        With all columns.
-    feature_columns : None, list of names or positions, str, callable or slice
-        None selects all columns, or those whose name starts with "feature"; a str is a regular
-        expression (``re.search``); a callable gets the list of names and returns names.
-    all_by_default : bool
-        What None means.
-    argument : str
-        What error messages call ``feature_columns``.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown or nothing is selected.
-    """
-    names, positions = table.names, range(table.n_all_columns)
-    or_pass = "" if all_by_default else " or pass features=..."
-    if feature_columns is None and all_by_default:
-        return list(positions)
-    if isinstance(feature_columns, slice):
-        selected = list(positions[feature_columns])
-    elif names is None and (feature_columns is None or isinstance(feature_columns, str)):
-        raise ValueError(
-            f"{table.name} is an array, whose columns have no names: give {argument} as positions "
-            f"or a slice (found {feature_columns!r}){or_pass}."
-        )
-    else:
-        selected = _positions(table, feature_columns, argument)
-    if not selected:
-        raise ValueError(
-            f"{argument}={feature_columns!r} selects no column of {table.name} with its "
-            f"n_features = {table.n_all_columns}{_some(names)}; name columns that it has{or_pass}."
-        )
-    return selected
-
-
-def take_columns(
-    data: Any, name: str, columns: FeatureColumns, argument: str = "feature_columns"
-) -> Any:
-    """Some columns, by default all, in the caller's container.
-
-    Parameters
-    ----------
-    data : array-like or DataFrame
-    name : str
-        What error messages call it.
-    columns, argument
-        ``feature_columns`` and what error messages call it, see `select_features`.
-    """
-    if columns is None:
-        return data
-    table = Table(data, name)
-    selected = select_features(table, columns, all_by_default=True, argument=argument)
-    if isinstance(table.frame, nw.DataFrame):
-        return table.frame[:, selected].to_native()
-    return table.frame[:, selected]
-
-
-def _positions(table: Table, feature_columns: Any, argument: str) -> list[int]:
-    names = table.names
-    wanted: Sequence[Any]
-    if feature_columns is None:
-        wanted = [name for name in names or () if str(name).startswith(FEATURE_PREFIX)]
-    elif isinstance(feature_columns, str):
-        wanted = [name for name in names or () if re.search(feature_columns, str(name))]
-    elif callable(feature_columns):
-        wanted = list(feature_columns(names))
-    else:
-        wanted = list(feature_columns)
-    if all(isinstance(item, bool | np.bool_) for item in wanted) and wanted:
-        wanted = list(np.flatnonzero(wanted))
-    known: dict[Hashable, int] = {} if names is None else {n: j for j, n in enumerate(names)}
-    selected = []
-    for item in wanted:
-        if item in known:
-            selected.append(known[item])
-        elif (
-            isinstance(item, int | np.integer)
-            and -table.n_all_columns <= item < table.n_all_columns
-        ):
-            selected.append(int(item) % table.n_all_columns)
-        else:
-            raise ValueError(
-                f"{argument} names {item!r}, which {table.name} with its "
-                f"{table.n_all_columns} columns{_some(names)} does not hold."
-            )
-    if len(set(selected)) < len(selected):
-        raise ValueError(f"{argument} names a column twice; name each once.")
-    return selected
-
-
-def _some(names: list[Any] | None) -> str:
-    """A few column names in brackets, for messages."""
-    return "" if not names else f" ({', '.join(map(repr, names[:3]))}{', ...' * (len(names) > 3)})"
-
-
-def check_same_rows(predictions: Table, features: Table) -> None:
-    """Check that two tables speak of the same rows in the same order.
-
-    Two pandas indexes must be equal, or share no label at all (then rows match by position).
-
-    Raises
-    ------
-    ValueError
-    """
-    if predictions.n_rows != features.n_rows:
-        raise ValueError(
-            f"{features.name} has {features.n_rows} rows and {predictions.name} has "
-            f"{predictions.n_rows}; pass the same rows."
-        )
-    left, right = predictions.index, features.index
-    if left is None or right is None or left.equals(right):
-        return
-    shared = left.isin(right)
-    if shared.any():
-        first = int(np.flatnonzero(np.asarray(left != right))[0])
-        raise ValueError(
-            f"The indexes of {predictions.name} and {features.name} share {int(shared.sum())} of "
-            f"{len(left)} labels but are not equal (first difference at row {first}: "
-            f"{left[first]!r} and {right[first]!r}); align them, for example "
-            f"features.loc[predictions.index], or reset both to match by position."
-        )
+    return table.with_values(values)
 
 
 def like_input(values: Array, data: Any, names: Sequence[Any] | None = None) -> Any:

@@ -4,13 +4,13 @@ from inspect import signature
 from typing import Any
 
 from sklearn import get_config
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from sknumerai._sklearn import is_search
 from sknumerai._typing import ArrayLike
 
 
-def wanted(estimator: Any, method: str, metadata: dict[str, Any]) -> dict[str, Any]:
+def accepted_metadata(estimator: Any, method: str, metadata: dict[str, Any]) -> dict[str, Any]:
     """The part of some metadata that a method of an estimator takes.
 
     With metadata routing on, that is what the estimator or a step inside it requests; with
@@ -38,6 +38,6 @@ def predict_with_metadata(estimator: Any, X: ArrayLike, **metadata: Any) -> Any:
 
     A search takes no metadata in its ``predict``, so that its best estimator predicts.
     """
-    while isinstance(estimator, BaseSearchCV):
+    while is_search(estimator):
         estimator = estimator.best_estimator_
-    return estimator.predict(X, **wanted(estimator, "predict", metadata))
+    return estimator.predict(X, **accepted_metadata(estimator, "predict", metadata))

@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 from sklearn.utils.parallel import Parallel
 
-from sknumerai import _eras
-from sknumerai._eras import era_order, group_eras, map_eras, require_eras, run_eras
+from sknumerai import _era_loop
+from sknumerai._era_loop import map_eras, stream_eras
+from sknumerai._eras import group_eras, require_eras
 from sknumerai._frames import Table
 from sknumerai.exceptions import MissingErasError, SingleEraWarning
 
@@ -117,22 +118,22 @@ class TestOrder:
     def test_natural(self, labels, expected):
         groups = group_eras(np.array(labels, dtype=object), len(labels)) if labels[0] else None
         groups = groups or group_eras(None, 1)
-        assert [groups.labels[i] for i in era_order(groups)] == expected
+        assert groups.sorted().labels == expected
 
     def test_numpy_and_pandas_datetimes(self):
         eras = np.array(["2020-02-01", "2020-01-01"], dtype="datetime64[D]")
-        assert era_order(group_eras(eras, 2)).tolist() == [1, 0]
-        assert era_order(group_eras(pd.to_datetime(eras), 2)).tolist() == [1, 0]
+        assert group_eras(eras, 2).order == [1, 0]
+        assert group_eras(pd.to_datetime(eras), 2).order == [1, 0]
 
     def test_ordered_categorical(self):
         eras = pd.Categorical(["b", "a", "c"], categories=["c", "b", "a"], ordered=True)
         groups = group_eras(eras, 3)
-        assert [groups.labels[i] for i in era_order(groups)] == ["c", "b", "a"]
+        assert groups.sorted().labels == ["c", "b", "a"]
 
     @pytest.mark.parametrize("labels", [["spring", "autumn"], [1, "2020-01-01"], [("a",), ("b",)]])
     def test_unknown_order_is_an_error(self, labels):
         with pytest.raises(ValueError, match="no known order; use numbers, dates"):
-            era_order(group_eras(labels, 2))
+            group_eras(labels, 2).sorted()
 
 
 class TestLoop:
@@ -162,13 +163,13 @@ class TestLoop:
                 read.append(era)
                 yield era, (np.ones(3),)
 
-        results = run_eras(np.sum, tasks())
+        results = stream_eras(np.sum, tasks())
         next(results)
         assert len(read) <= 2
         results.close()
 
     def test_uses_the_parallel_of_scikit_learn(self):
-        assert _eras.Parallel is Parallel  # which carries scikit-learn's config to the workers
+        assert _era_loop.Parallel is Parallel  # which carries scikit-learn's config to the workers
 
 
 def test_require_eras():

@@ -11,8 +11,13 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from sknumerai._eras import group_eras, map_eras
-from sknumerai._frames import FEATURE_PREFIX, Table
+from sknumerai._columns import FEATURE_PREFIX
+from sknumerai._era_loop import map_eras
+from sknumerai._eras import group_eras
+from sknumerai._frames import Table
+from sknumerai._kernels.aggregate import max_drawdown
+from sknumerai._kernels.correlation import pearson
+from sknumerai._kernels.ranks import normalize_columns
 from sknumerai._typing import Array
 from sknumerai.cli._demo_plot import plot_cumulative_scores
 from sknumerai.cli._errors import CommandError
@@ -20,10 +25,7 @@ from sknumerai.cli._files import complete_or_absent, write_frame
 from sknumerai.cli._report import format_table
 from sknumerai.datasets import read_tournament, write_tournament
 from sknumerai.metrics import max_feature_exposure, numerai_corr
-from sknumerai.metrics._aggregate import max_drawdown
-from sknumerai.metrics._correlation import pearson
 from sknumerai.neutralization import clip_exposure, neutralize
-from sknumerai.neutralization._scaling import normalize_columns
 
 MAX_EXPOSURE = 0.1
 NEXT_MAX_EXPOSURE = 0.05

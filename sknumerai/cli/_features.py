@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from sknumerai._columns import FEATURE_PREFIX
 from sknumerai._eras import EraGroups, group_eras, name_era
-from sknumerai._frames import FEATURE_PREFIX
 from sknumerai._typing import Array, EraLabel
 from sknumerai.cli._errors import CommandError, naming_option
 from sknumerai.cli._files import ID, check_ids, check_input, list_some

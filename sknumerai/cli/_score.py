@@ -10,8 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sknumerai._eras import name_era, run_eras, warn_of_eras
+from sknumerai._era_loop import stream_eras
+from sknumerai._eras import name_era
+from sknumerai._kernels.contribution import correlation_contribution
+from sknumerai._kernels.correlation import (
+    correlation_with,
+    feature_neutral_correlation,
+    numerai_correlation,
+)
+from sknumerai._kernels.exposure import max_exposures
 from sknumerai._typing import Array, EraLabel
+from sknumerai._warnings import warn_of_eras
 from sknumerai.cli._errors import CommandError
 from sknumerai.cli._features import FeatureChoice, FeatureFile, Matched
 from sknumerai.cli._files import read_predictions
@@ -20,13 +29,6 @@ from sknumerai.cli._score_inputs import Aligned, align, read_reference, read_tar
 from sknumerai.cli._score_outputs import check_outputs, write_outputs
 from sknumerai.exceptions import ConstantPredictionWarning
 from sknumerai.metrics import score_summary
-from sknumerai.metrics._contribution import correlation_contribution
-from sknumerai.metrics._correlation import (
-    correlation_with,
-    feature_neutral_correlation,
-    numerai_correlation,
-)
-from sknumerai.metrics._exposure import max_exposures
 
 STATISTICS = ("mean", "std", "sharpe", "max_drawdown", "hit_rate", "n_eras")
 HEADER = ("mean", "std", "Sharpe", "drawdown", "hit rate", "eras")
@@ -213,7 +215,7 @@ def _score_eras(job: Job, aligned: Aligned, features: FeatureFile | None) -> lis
                 tables[name] = None if np.isnan(block).any() else block
             yield aligned.labels[i], (tables,)
 
-    stream = run_eras(score_era, tasks(), total=n_eras, n_jobs=job.n_jobs, verbose=not job.quiet)
+    stream = stream_eras(score_era, tasks(), total=n_eras, n_jobs=job.n_jobs, verbose=not job.quiet)
     results: list[dict[str, Array]] = [{}] * n_eras
     for i, result in zip(order, stream, strict=True):
         results[i] = result

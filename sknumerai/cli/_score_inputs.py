@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from sknumerai._eras import EraGroups, era_order, group_eras, name_era
+from sknumerai._eras import EraGroups, group_eras, name_era
+from sknumerai._kernels.correlation import known_targets
 from sknumerai._typing import Array, EraLabel
 from sknumerai.cli._errors import CommandError, naming_option
 from sknumerai.cli._files import (
@@ -22,7 +23,6 @@ from sknumerai.cli._files import (
 )
 from sknumerai.datasets import EraReader
 from sknumerai.datasets._parquet import index_columns, open_parquet
-from sknumerai.metrics._correlation import known_targets
 
 
 @dataclass(frozen=True)
@@ -247,11 +247,8 @@ def _predicted_eras(found: Array, targets: Targets) -> tuple[list[int], list[int
 
 
 def _in_order(chosen: list[int], targets: Targets) -> list[int]:
-    labels = [targets.eras.labels[i] for i in chosen]
-    rows = [targets.eras.rows[i] for i in chosen]
-    groups = EraGroups(labels, rows, targets.eras.n_samples, targets.eras.categories)
     try:
-        return [chosen[i] for i in era_order(groups)]
+        return [chosen[i] for i in targets.eras.take(chosen).order]
     except ValueError as error:
         raise CommandError(f"{targets.source}: {error}") from error
 

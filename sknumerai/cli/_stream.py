@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from sknumerai._eras import run_eras
+from sknumerai._era_loop import stream_eras
+from sknumerai._kernels.correlation import pearson
+from sknumerai._kernels.exposure import max_exposures
+from sknumerai._kernels.ranks import normalize_columns
 from sknumerai._typing import Array, EraLabel, Normalize, Scale
+from sknumerai._warnings import warn_of_nan, warn_of_widened
 from sknumerai.cli._errors import CommandError
 from sknumerai.cli._features import FeatureChoice, FeatureFile
 from sknumerai.cli._files import check_output, read_predictions, write_predictions
 from sknumerai.cli._report import format_table
 from sknumerai.exceptions import InfeasibleExposureError, SolverError
-from sknumerai.metrics._correlation import pearson
-from sknumerai.metrics._exposure import max_exposures
 from sknumerai.neutralization import _neutralize
-from sknumerai.neutralization._base import warn_of_nan, warn_of_widened
 from sknumerai.neutralization._clipping import clipped_predictions
-from sknumerai.neutralization._scaling import normalize_columns
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _run(job: Job, kernel: Callable[..., EraResult]) -> str:
     values = np.empty_like(predictions.values)
     results: list[EraResult] = []
     try:
-        stream = run_eras(
+        stream = stream_eras(
             kernel, tasks(), total=len(matched.labels), n_jobs=job.n_jobs, verbose=not job.quiet
         )
         for rows, result in zip(matched.rows, stream, strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from sknumerai._eras import EraGroups, era_order
+from sknumerai._eras import EraGroups
 from sknumerai._typing import Array, EraLabel
 from sknumerai.cli._errors import CommandError, naming_option
 from sknumerai.cli._files import check_ids, check_input, list_some, read_csv, read_table
@@ -30,7 +30,7 @@ class Users:
     ids : Index
         As text, in the order of the file.
     groups : EraGroups
-    order : ndarray of shape (n_eras,)
+    order : list of int, of length n_eras
         Positions of the eras in chronological order.
     """
 
@@ -38,7 +38,7 @@ class Users:
     names: list[str]
     ids: pd.Index
     groups: EraGroups
-    order: Array
+    order: list[int]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def read_users(path: Path, era_column: str) -> Users:
         )
     ids, groups = file.read_ids()
     try:
-        order = era_order(groups)
+        order = groups.order
     except ValueError as error:
         raise CommandError(f"{file.source}: {error}") from error
     return Users(file, file.numeric, ids, groups, order)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sknumerai._eras import name_era, run_eras, warn_of_eras
-from sknumerai._frames import Table
+from sknumerai._era_loop import stream_eras
+from sknumerai._eras import name_era
 from sknumerai._typing import Array, EraLabel
+from sknumerai._warnings import warn_of_eras
 from sknumerai.cli._errors import CommandError
 from sknumerai.cli._features import FeatureChoice
 from sknumerai.cli._files import check_output, list_some, write_frame
@@ -153,15 +154,15 @@ def compute(job: Job) -> str:
                 data |= part
             if covariance is not None:
                 data["factor_covariance"] = covariance.era(label)
-            tables = RiskTables(Table(predictions, "users"), **data)
+            tables = RiskTables(len(predictions), **data)
             risk = tables.era(label, slice(0, len(frame)))
-            yield label, (predictions, stakes[i], returns[users.groups.rows[i]], risk)
+            yield label, (predictions, stakes[i], returns[users.groups.rows[i], None], risk)
 
     kernel = partial(
         contributions, optimizer=PortfolioOptimizer(**job.program), rounds=Rounds(**job.rounds)
     )
     try:
-        stream = run_eras(
+        stream = stream_eras(
             kernel, tasks(), total=len(users.groups), n_jobs=job.n_jobs, verbose=not job.quiet
         )
         results = list(stream)

@@ -1,18 +1,18 @@
 """ClosedFormTC: True Contribution in closed form, in model selection."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
+from sknumerai._era_loop import EraValues
 from sknumerai._frames import Table
-from sknumerai._typing import Array
+from sknumerai._typing import Aggregate, Array
 from sknumerai.contribution._closed_form import FORMS, Form, closed_form_gradient
 from sknumerai.contribution._gradient_cache import GRADIENTS, CandidateGradient
 from sknumerai.contribution._inverse_hessian import inverse_hessian
 from sknumerai.contribution._scorer import ContributionScorer, RiskColumns
-from sknumerai.metrics._aggregate import Aggregate
 from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._risk_data import RISK_NAMES, RiskData
 
@@ -95,17 +95,17 @@ class ClosedFormTC(ContributionScorer):
         aggregate = getattr(self.aggregate, "__name__", None) or repr(self.aggregate)
         return f"ClosedFormTC({self.form!r}, {cost}, aggregate={aggregate})"
 
-    def _per_era_extras(self, labels: list[Hashable], signals: Table) -> dict[Hashable, Any]:
+    def _era_extras(self, labels: Sequence[Hashable], signals: Table) -> EraValues:
         """Hessian of the era."""
         if not isinstance(self.hessian, dict):
-            return dict.fromkeys(labels, self.hessian)
+            return EraValues(dict.fromkeys(labels, self.hessian))
         missing = [label for label in labels if label not in self.hessian]
         if missing:
             raise ValueError(
                 f"hessian has no entry for {len(missing)} of {len(labels)} eras, first "
                 f"{missing[0]}; key it by the eras' labels."
             )
-        return {label: self.hessian[label] for label in labels}
+        return EraValues(self.hessian)
 
     def _score_era(
         self, predictions: Array, signals: Array, returns: Array, risk: RiskData, extra: Any
@@ -113,7 +113,7 @@ class ClosedFormTC(ContributionScorer):
         cost = self.optimizer if extra is None else extra
 
         def compute() -> CandidateGradient:
-            model, target = signals[:, 0].astype(np.float64), returns.astype(np.float64)
+            model, target = signals[:, 0].astype(np.float64), returns[:, 0].astype(np.float64)
             gradient = closed_form_gradient(
                 model,
                 target,
@@ -128,4 +128,4 @@ class ClosedFormTC(ContributionScorer):
         else:
             content = cost.content() if isinstance(cost, PortfolioOptimizer) else cost
             gradient = GRADIENTS.get((self.form, content, signals, returns, risk), compute)
-        return float(predictions @ gradient.gradient - gradient.offset), False
+        return float(predictions[:, 0] @ gradient.gradient - gradient.offset), False

@@ -1,19 +1,20 @@
 """The functions closed_form_tc() and adversarial_prediction()."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import StrOptions, validate_params
 
-from sknumerai._eras import era_order, group_eras, naming_era, run_eras
-from sknumerai._frames import Table, check_same_rows, like_input, read_predictions
+from sknumerai._era_loop import map_eras
+from sknumerai._eras import group_eras
+from sknumerai._frames import like_input, numeric_table, one_column, read_predictions
+from sknumerai._rows import check_same_rows
+from sknumerai._sklearn import StrOptions, validate_params
 from sknumerai._typing import Array, ArrayLike
 from sknumerai.contribution._closed_form import FORMS, Form, closed_form_gradient, deproject
-from sknumerai.contribution._inverse_hessian import hessian_of_era, inverse_hessian
-from sknumerai.metrics._per_era import one_column, prediction_names
+from sknumerai.contribution._inverse_hessian import EraHessians, inverse_hessian
 from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._risk_data import RiskData, RiskTables
 
@@ -94,41 +95,25 @@ def closed_form_tc(
     >>> meta_model = np.array([0.6, 0.0, -0.8])
     >>> predictions = np.array([[0.6, 1.0], [0.0, 0.0], [-0.8, 0.0]])
     >>> returns = np.array([0.2, 0.1, -0.1])
-    >>> closed_form_tc(predictions, meta_model, returns, hessian=2.0).to_numpy()
+    >>> closed_form_tc(predictions, meta_model, returns, hessian=2.0).to_numpy().round(12) + 0.0
     array([[0.  , 0.04]])
     """
-    table = Table(predictions, "predictions")
-    table = table.subset(table.columns)
-    model, target = one_column("meta_model", meta_model), one_column("returns", returns)
-    for other in (model, target):
-        check_same_rows(table, other)
-    for part in hessian if isinstance(hessian, tuple) else (hessian,):
-        if isinstance(part, pd.Series | pd.DataFrame) and len(part) == table.n_rows:
-            check_same_rows(table, Table(part, "hessian"))
+    table = numeric_table(predictions, "predictions")
+    model, target = one_column(meta_model, "meta_model"), one_column(returns, "returns")
     if risk and not isinstance(hessian, PortfolioOptimizer | Mapping):
         raise ValueError(
             f"{', '.join(risk)}: risk data were given beside a Hessian that is no optimizer; "
             "leave them out, or pass hessian=PortfolioOptimizer(...)."
         )
-    tables = RiskTables(table, **risk)
-    groups = group_eras(eras, table.n_rows)
-    order = era_order(groups)
-    labels = [groups.labels[i] for i in order]
-    values = read_predictions(table, groups)
-
-    def tasks() -> Iterator[tuple[Hashable, tuple[Any, ...]]]:
-        for i in order:
-            label, rows = groups.labels[i], groups.rows[i]
-            with naming_era(label):
-                blocks = values[rows], model.rows(rows)[:, 0], target.rows(rows)[:, 0]
-                part = hessian_of_era(hessian, label, rows, table.n_rows)
-            yield label, (*blocks, part, tables.era(label, rows))
-
+    hessians, tables = EraHessians(hessian, table.n_rows), RiskTables(table.n_rows, **risk)
+    check_same_rows(table, model, target, *hessians.row_tables, *tables.row_tables)
+    groups = group_eras(eras, table.n_rows).sorted()
     kernel = partial(closed_form_of_era, form=form)
+    values = read_predictions(table, groups)
     scores = pd.DataFrame(
-        np.array(list(run_eras(kernel, tasks(), total=len(groups)))),
-        index=pd.Index(labels, name="era"),
-        columns=pd.Index(prediction_names(table)),
+        np.array(map_eras(kernel, groups, values, model, target, hessians, tables)),
+        index=pd.Index(groups.labels, name="era"),
+        columns=pd.Index(table.labels),
     )
     return scores if np.ndim(predictions) == 2 else scores.iloc[:, 0]
 
@@ -136,8 +121,11 @@ def closed_form_tc(
 def closed_form_of_era(
     predictions: Array, meta_model: Array, returns: Array, hessian: Any, risk: RiskData, form: Form
 ) -> Array:
-    """Contributions of predictions of shape (n, m) in one era, shape (m,)."""
-    model, target = meta_model.astype(np.float64), returns.astype(np.float64)
+    """Contributions of predictions in one era, shape (m,).
+
+    Predictions have shape (n, m), meta model and returns (n, 1).
+    """
+    model, target = meta_model[:, 0].astype(np.float64), returns[:, 0].astype(np.float64)
     gradient = closed_form_gradient(
         model,
         target,
@@ -186,11 +174,11 @@ def adversarial_prediction(expected_meta_model: ArrayLike, *, hessian: Any) -> A
     >>> adversarial_prediction(np.array([1.0, 1.0]), hessian=np.array([1.0, 2.0]))
     array([ 0.25, -0.25])
     """
-    table = one_column("expected_meta_model", expected_meta_model)
-    model = table.rows(slice(0, table.n_rows))[:, 0].astype(np.float64)
+    table = one_column(expected_meta_model, "expected_meta_model")
+    model = table.whole()[:, 0].astype(np.float64)
     norm = np.linalg.norm(model)
     if norm == 0.0:
         raise ValueError("expected_meta_model is zero for all stocks; there is nothing to exploit.")
-    part = hessian_of_era(hessian, None, slice(0, len(model)), len(model))
+    part = EraHessians(hessian, len(model)).era(None, slice(0, len(model)))
     solve = inverse_hessian(part, len(model), model / norm)
     return like_input(deproject(solve(model), model)[:, None], expected_meta_model)

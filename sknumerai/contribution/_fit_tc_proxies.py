@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.metrics import r2_score
-from sklearn.utils._param_validation import Interval, validate_params
 
 from sknumerai._optional import import_optional
+from sknumerai._sklearn import Interval, validate_params
 from sknumerai._typing import Array
 from sknumerai.contribution._true_contribution import draw_seed
 

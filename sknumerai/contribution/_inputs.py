@@ -6,32 +6,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sknumerai._frames import Table
+from sknumerai._frames import Table, numeric_table
 from sknumerai._typing import Array, ArrayLike
 
 
-class UserTable(Table):
-    """Predictions of users, which may be NaN where a user did not take part."""
-
-    def _check_finite(self, block: Array, rows: Any) -> None:
-        """Leave it to the kernel, which knows the users of an era."""
-
-
-def user_table(user_predictions: ArrayLike, name: str = "user_predictions") -> UserTable:
+def user_table(user_predictions: ArrayLike, name: str = "user_predictions") -> Table:
     """The predictions of users, one column each, as a table.
+
+    NaN stand for users that did not take part; the kernel, which knows the users of an era, looks
+    whether they are all of a user's.
 
     Raises
     ------
     ValueError
         If there is no column, or one is not numeric.
     """
-    table = UserTable(user_predictions, name)
+    table = numeric_table(user_predictions, name, allow_nan=True)
     if not table.n_columns or not table.n_rows:
         raise ValueError(
             f"{name} has shape ({table.n_rows}, {table.n_columns}); pass stocks as rows and users "
             "as columns."
         )
-    table._check_numeric()
     return table
 
 

@@ -10,7 +10,8 @@ from scipy.sparse import issparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from sknumerai._eras import Rows
-from sknumerai._frames import Table
+from sknumerai._frames import numeric_table
+from sknumerai._rows import HasRows, RowLabels, row_index
 from sknumerai._typing import Array
 from sknumerai.exceptions import SolverError
 from sknumerai.portfolio import PortfolioOptimizer
@@ -23,40 +24,65 @@ CG_TOLERANCE = 1e-13
 ROUNDING = 1e-10
 
 
-def hessian_of_era(hessian: Any, label: Hashable, rows: Rows, n_samples: int) -> Any:
-    """The part of a Hessian that belongs to an era.
+class EraHessians:
+    """A Hessian as callers hold it, of which an era gets its part.
 
     A dict is looked up, arrays with one value per row are cut; anything else is for one era.
+
+    Parameters
+    ----------
+    hessian : float, array-like, tuple, LinearOperator, sparse matrix, PortfolioOptimizer or dict
+    n_rows : int
+
+    Raises
+    ------
+    ValueError
+        If it is a tuple of another length, or not all of it has one value per row.
     """
-    if isinstance(hessian, Mapping):
-        if label not in hessian:
-            raise ValueError(
-                f"hessian has no entry for {label}; it has {len(hessian)} "
-                f"({', '.join(map(str, list(hessian)[:3]))}, ...): key it by the eras' labels."
-            )
-        return hessian[label]
-    if isinstance(hessian, tuple):
-        if len(hessian) not in (2, 3):
-            raise ValueError(
-                f"hessian is a tuple of {len(hessian)}; pass (diagonal, loadings) or (diagonal, "
-                "loadings, covariance)."
-            )
-        return (
-            _rows_of(hessian[0], "hessian's diagonal", rows, n_samples),
-            _rows_of(hessian[1], "hessian's loadings", rows, n_samples),
-            *hessian[2:],
-        )
-    if np.ndim(hessian) == 1 and not isinstance(hessian, PortfolioOptimizer | LinearOperator):
-        return _rows_of(hessian, "hessian", rows, n_samples)
-    return hessian
 
+    def __init__(self, hessian: Any, n_rows: int):
+        self.hessian, self.n_rows = hessian, n_rows
+        parts = {}
+        if isinstance(hessian, tuple):
+            if len(hessian) not in (2, 3):
+                raise ValueError(
+                    f"hessian is a tuple of {len(hessian)}; pass (diagonal, loadings) or "
+                    "(diagonal, loadings, covariance)."
+                )
+            parts = {"hessian's diagonal": hessian[0], "hessian's loadings": hessian[1]}
+        elif not isinstance(hessian, PortfolioOptimizer | LinearOperator | Mapping) and (
+            np.ndim(hessian) == 1
+        ):
+            parts = {"hessian": hessian}
+        self._tables = [
+            (numeric_table(part, name), np.ndim(part) == 1) for name, part in parts.items()
+        ]
+        self.row_tables: list[HasRows] = [table for table, _ in self._tables]
+        for table in self.row_tables:
+            if table.n_rows != n_rows:
+                raise ValueError(
+                    f"{table.name} has {table.n_rows} rows for {n_rows}; pass one per row."
+                )
+        if row_index(hessian) is not None and not self._tables:  # (n, n), labelled like the rows
+            self.row_tables = [RowLabels("hessian", len(hessian), row_index(hessian))]
 
-def _rows_of(values: Any, name: str, rows: Rows, n_samples: int) -> Array:
-    table = Table(values, name)
-    if table.n_rows != n_samples:
-        raise ValueError(f"{name} has {table.n_rows} rows for {n_samples}; pass one per row.")
-    block = table.rows(rows).astype(np.float64)
-    return block[:, 0] if np.ndim(values) == 1 else block
+    def era(self, label: Hashable, rows: Rows) -> Any:
+        """The part that belongs to an era."""
+        if isinstance(self.hessian, Mapping):
+            if label not in self.hessian:
+                raise ValueError(
+                    f"hessian has no entry for {label}; it has {len(self.hessian)} "
+                    f"({', '.join(map(str, list(self.hessian)[:3]))}, ...): key it by the eras' "
+                    "labels."
+                )
+            return self.hessian[label]
+        blocks = []
+        for table, is_vector in self._tables:
+            block = table.rows(rows).astype(np.float64)
+            blocks.append(block[:, 0] if is_vector else block)
+        if isinstance(self.hessian, tuple):
+            return (*blocks, *self.hessian[2:])
+        return blocks[0] if blocks else self.hessian
 
 
 def inverse_hessian(hessian: Any, n: int, point: Array, risk: RiskData | None = None) -> Solve:

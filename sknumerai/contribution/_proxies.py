@@ -2,20 +2,20 @@
 
 import numpy as np
 
-from sknumerai._typing import Array
-from sknumerai.contribution._users import UserSignals
-from sknumerai.metrics._contribution import correlation_contribution
-from sknumerai.metrics._correlation import (
+from sknumerai._kernels.contribution import correlation_contribution
+from sknumerai._kernels.correlation import (
     end_pearson,
     known_targets,
     pearson,
     rows_of,
     signed_power,
 )
-from sknumerai.metrics._exposure import exposures
-from sknumerai.neutralization._linalg import StandardizedFeatures
-from sknumerai.neutralization._projection import FeatureProjection
-from sknumerai.neutralization._scaling import normalize_columns
+from sknumerai._kernels.exposure import exposures
+from sknumerai._kernels.projection import FeatureProjection
+from sknumerai._kernels.ranks import normalize_columns
+from sknumerai._kernels.standardized_features import StandardizedFeatures
+from sknumerai._typing import Array
+from sknumerai.contribution._users import UserSignals
 
 BLOCK = 512  # users scored at a time: some ten arrays of the size of their predictions are needed
 

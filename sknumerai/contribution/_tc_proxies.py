@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import Interval, validate_params
 
-from sknumerai._eras import era_order, group_eras, map_eras, warn_of_eras
-from sknumerai._frames import check_same_rows
+from sknumerai._era_loop import map_eras
+from sknumerai._eras import group_eras
+from sknumerai._frames import many_columns, one_column
+from sknumerai._rows import check_same_rows
+from sknumerai._sklearn import Interval, validate_params
 from sknumerai._typing import Array, ArrayLike
+from sknumerai._warnings import warn_of_eras
 from sknumerai.contribution._inputs import user_table
 from sknumerai.contribution._proxies import proxies_of_era
 from sknumerai.contribution._true_contribution import true_contribution
 from sknumerai.exceptions import ConstantPredictionWarning
-from sknumerai.metrics._per_era import Targets, many_columns, one_column
 from sknumerai.portfolio import PortfolioOptimizer
 
 __all__ = ["tc_proxies"]
@@ -155,17 +157,16 @@ def tc_proxies(
     'corr', 'tc']
     """
     users = user_table(user_predictions)
-    target = one_column("returns", returns)
-    goal = target if targets is None else one_column("targets", targets)
-    example = one_column("example_predictions", example_predictions)
-    meta = one_column("meta_model", meta_model)
-    feature_table = many_columns("features", features)
-    for other in (target, goal, example, meta, feature_table):
-        check_same_rows(users, other)
-    groups = group_eras(eras, users.n_rows)
-    order = era_order(groups)
-    labels: list[Any] = [groups.labels[i] for i in order]
-    names = pd.Index(range(users.n_columns) if users.names is None else users.names)
+    target = one_column(returns, "returns")
+    goal = target if targets is None else one_column(targets, "targets", allow_nan=True)
+    example = one_column(example_predictions, "example_predictions")
+    meta = one_column(meta_model, "meta_model")
+    feature_table = many_columns(features, "features")
+    tables = (goal, users, example, meta, feature_table)
+    check_same_rows(users, target, *tables)
+    groups = group_eras(eras, users.n_rows).sorted()
+    labels: list[Any] = groups.labels
+    names = pd.Index(users.labels)
     if contributions is None and stakes is None:
         raise ValueError("stakes is None; pass stakes, or contributions computed before.")
     if contributions is not None and (optimizer is not None or params):
@@ -177,18 +178,14 @@ def tc_proxies(
     results = map_eras(
         partial(proxies_of_era, top_bottom=top_bottom),
         groups,
-        Targets(goal),
-        users,
-        example,
-        meta,
-        feature_table,
+        *tables,
         n_jobs=n_jobs,
         verbose=verbose,
     )
     warn_of_eras(
         "a prediction, what neutralization leaves of it, the example or the meta model is "
         "constant, so that scores are NaN there.",
-        [groups.labels[i] for i in order if results[i][1]],
+        [label for label, (_, incomplete) in zip(labels, results, strict=True) if incomplete],
         ConstantPredictionWarning,
     )
     if contributions is None:
@@ -203,7 +200,7 @@ def tc_proxies(
             **params,
         )
     table = pd.DataFrame(
-        np.concatenate([results[i][0] for i in order]),
+        np.concatenate([scores for scores, _ in results]),
         index=pd.MultiIndex.from_product([labels, names], names=["era", "user"]),
         columns=[
             "fnc",

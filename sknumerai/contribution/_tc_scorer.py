@@ -1,20 +1,20 @@
 """TCScorer: True Contribution in model selection."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import validate_parameter_constraints
 
+from sknumerai._era_loop import EraValues
 from sknumerai._frames import Table
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._sklearn import validate_parameter_constraints
+from sknumerai._typing import Aggregate, Array, ArrayLike
 from sknumerai.contribution._era_gradient import GradientConvention, Rounds, era_gradient
 from sknumerai.contribution._gradient_cache import GRADIENTS, CandidateGradient
 from sknumerai.contribution._inputs import read_stakes
 from sknumerai.contribution._scorer import ContributionScorer, RiskColumns
 from sknumerai.contribution._true_contribution import ROUNDS_CONSTRAINTS, draw_seed
 from sknumerai.contribution._users import UserSignals
-from sknumerai.metrics._aggregate import Aggregate
 from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._risk_data import RiskData
 
@@ -136,19 +136,19 @@ class TCScorer(ContributionScorer):
         aggregate = getattr(self.aggregate, "__name__", None) or repr(self.aggregate)
         return f"TCScorer({', '.join(parts)}, aggregate={aggregate})"
 
-    def _per_era_extras(self, labels: list[Hashable], signals: Table) -> dict[Hashable, Any]:
+    def _era_extras(self, labels: Sequence[Hashable], signals: Table) -> EraValues:
         """Stakes of the era."""
         n_users = signals.n_columns
         if self.stakes is not None:
             stakes = read_stakes(self.stakes, labels, signals.names, n_users)
         else:
             stakes = np.ones((len(labels), 1))
-        return dict(zip(labels, stakes, strict=True))
+        return EraValues(dict(zip(labels, stakes, strict=True)))
 
     def _score_era(
         self, predictions: Array, signals: Array, returns: Array, risk: RiskData, extra: Any
     ) -> tuple[float, bool]:
-        candidate = UserSignals(predictions[:, None], gaussianize=self.gaussianize)
+        candidate = UserSignals(predictions, gaussianize=self.gaussianize)
         if candidate.constant[0]:
             return np.nan, False
         gradient = GRADIENTS.get(
@@ -172,7 +172,7 @@ class TCScorer(ContributionScorer):
         result = era_gradient(
             UserSignals(signals, gaussianize=self.gaussianize, name=self.source),
             stakes,
-            returns.astype(np.float64),
+            returns[:, 0].astype(np.float64),
             self.optimizer.make_engine(risk),
             self.rounds,
         )

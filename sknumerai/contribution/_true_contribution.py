@@ -1,6 +1,6 @@
 """The function true_contribution()."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sknumerai._eras import era_order, group_eras, naming_era, run_eras, warn_of_eras
-from sknumerai._frames import check_same_rows
+from sknumerai._era_loop import EraValues, map_eras
+from sknumerai._eras import group_eras
+from sknumerai._frames import one_column
+from sknumerai._rows import check_same_rows
+from sknumerai._sklearn import Interval, StrOptions, validate_params
 from sknumerai._typing import Array, ArrayLike
+from sknumerai._warnings import warn_of_eras
 from sknumerai.contribution._era_gradient import (
     FEW_FREE,
     EraGradient,
@@ -24,7 +27,6 @@ from sknumerai.contribution._era_gradient import (
 from sknumerai.contribution._inputs import read_stakes, user_table
 from sknumerai.contribution._users import UserSignals
 from sknumerai.exceptions import ConstantPredictionWarning, FewFreeAssetsWarning
-from sknumerai.metrics._per_era import one_column
 from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._risk_data import RiskData, RiskTables
 
@@ -227,22 +229,13 @@ def true_contribution(
     (2, 5)
     """
     users = user_table(user_predictions)
-    target = one_column("returns", returns)
-    check_same_rows(users, target)
-    tables = RiskTables(users, **risk)
-    groups = group_eras(eras, users.n_rows)
-    order = era_order(groups)
-    stake_values = read_stakes(stakes, groups.labels, users.names, users.n_columns)
+    target = one_column(returns, "returns")
+    tables = RiskTables(users.n_rows, **risk)
+    check_same_rows(users, target, *tables.row_tables)
+    groups = group_eras(eras, users.n_rows).sorted()
+    labels = groups.labels
+    stake_values = read_stakes(stakes, labels, users.names, users.n_columns)
     rounds = Rounds(n_rounds, dropout, gradient, power, signal_scale, draw_seed(random_state))
-
-    def tasks() -> Iterator[tuple[Hashable, tuple[Any, ...]]]:
-        for i in order:
-            label, rows = groups.labels[i], groups.rows[i]
-            risk_data = tables.era(label, rows)
-            with naming_era(label):
-                blocks = users.rows(rows), stake_values[i], target.rows(rows)[:, 0]
-            yield label, (*blocks, risk_data)
-
     kernel = partial(
         contributions_of_era,
         optimizer=optimizer,
@@ -250,15 +243,23 @@ def true_contribution(
         gaussianize=gaussianize,
         with_spread=return_info,
     )
-    results = list(run_eras(kernel, tasks(), total=len(groups), n_jobs=n_jobs, verbose=verbose))
-    labels = [groups.labels[i] for i in order]
+    results = map_eras(
+        kernel,
+        groups,
+        users,
+        EraValues(dict(zip(labels, stake_values, strict=True))),
+        target,
+        tables,
+        n_jobs=n_jobs,
+        verbose=verbose,
+    )
     warn_of_few_free(labels, [result.few_free for _, result, _, _ in results])
     warn_of_eras(
         "a user's prediction is constant, so that the contribution is NaN there.",
         [label for label, (*_, constant) in zip(labels, results, strict=True) if constant],
         ConstantPredictionWarning,
     )
-    columns = pd.Index(range(users.n_columns) if users.names is None else users.names)
+    columns = pd.Index(users.labels)
     table = pd.DataFrame(
         np.array([scores for scores, *_ in results]),
         index=pd.Index(labels, name="era"),
@@ -296,11 +297,11 @@ def contributions_of_era(
 ) -> tuple[Array, EraGradient, Array | None, bool]:
     """Contributions of all users in one era, how they came about, their spread over the rounds.
 
-    The last value tells whether some user's prediction is constant.
+    Returns have shape (n, 1). The last value tells whether some user's prediction is constant.
     """
     users = UserSignals(predictions, gaussianize=gaussianize)
     result = era_gradient(
-        users, stakes, returns.astype(np.float64), optimizer.make_engine(risk), rounds
+        users, stakes, returns[:, 0].astype(np.float64), optimizer.make_engine(risk), rounds
     )
     unknown = ~users.present | users.constant
     scores = users.products(result.gradient[:, None])[:, 0] - result.offset
@@ -312,7 +313,7 @@ def contributions_of_era(
     return scores, result, spread, bool((users.constant & users.present).any())
 
 
-def warn_of_few_free(labels: list[Any], few_free: list[bool]) -> None:
+def warn_of_few_free(labels: Sequence[Hashable], few_free: Sequence[bool]) -> None:
     """Warn of eras in which most assets sit at a bound or kink."""
     warn_of_eras(
         f"fewer than {FEW_FREE:.0%} of the assets are free to move within the limits that press, "

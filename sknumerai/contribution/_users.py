@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import ndtri
 
+from sknumerai._kernels.ranks import half_ranks
 from sknumerai._typing import Array
-from sknumerai.neutralization._scaling import half_ranks
 
 BLOCK = 128  # users converted to double precision at a time
 

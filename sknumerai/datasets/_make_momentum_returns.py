@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.signal import lfilter
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
 
+from sknumerai._sklearn import Interval, validate_params
 from sknumerai._typing import Array
 
 __all__ = ["make_momentum_returns"]

@@ -5,13 +5,13 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import StrOptions, validate_params
 
+from sknumerai._kernels.aggregate import sharpe
 from sknumerai._routing import predict_with_metadata
+from sknumerai._sklearn import StrOptions, validate_params
 from sknumerai._typing import ArrayLike
 from sknumerai.inspection._axes import finish, label_eras, name_of, new_axes
 from sknumerai.metrics import era_table
-from sknumerai.metrics._aggregate import sharpe
 
 Kind = Literal["cumulative", "bar"]
 

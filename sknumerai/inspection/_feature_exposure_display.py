@@ -5,9 +5,9 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import Interval, validate_params
 
 from sknumerai._routing import predict_with_metadata
+from sknumerai._sklearn import Interval, validate_params
 from sknumerai._typing import Array, ArrayLike
 from sknumerai.inspection._axes import finish, name_of, new_axes
 from sknumerai.metrics import feature_exposure

@@ -1,47 +1,16 @@
-"""From scores per era to one number."""
+"""From the scores of several predictions per era to one number for each."""
 
-from collections.abc import Callable
-from typing import Any, Literal
-
-import numpy as np
 import pandas as pd
 
-from sknumerai._typing import Array
+from sknumerai._kernels.aggregate import AGGREGATES
+from sknumerai._typing import Aggregate
 
-Aggregate = Literal["mean", "std", "sharpe", "max_drawdown"] | Callable[[pd.Series], Any] | None
-
-
-def mean(scores: Array) -> float:
-    """Mean over eras."""
-    return float(np.mean(scores))
+ORDER_INDEPENDENT = ("mean", "std", "sharpe")
 
 
-def std(scores: Array) -> float:
-    """Standard deviation over eras (ddof=0)."""
-    return float(np.std(scores))
-
-
-def sharpe(scores: Array) -> float:
-    """Mean over standard deviation (ddof=0); NaN where all scores are the same."""
-    deviation = np.std(scores)
-    if np.ptp(scores) == 0.0:
-        return float("nan")
-    return float(np.mean(scores) / deviation)
-
-
-def max_drawdown(scores: Array) -> float:
-    """Deepest fall of the cumulative sum below its peak so far, which starts at 0; >= 0."""
-    wealth = np.concatenate([[0.0], np.cumsum(scores)])
-    return float(np.max(np.maximum.accumulate(wealth) - wealth))
-
-
-AGGREGATES: dict[str, Callable[[Array], float]] = {
-    "mean": mean,
-    "std": std,
-    "sharpe": sharpe,
-    "max_drawdown": max_drawdown,
-}
-ORDER_MATTERS_NOT = ("mean", "std", "sharpe")
+def depends_on_order(aggregate: Aggregate) -> bool:
+    """Whether the eras must be put in order before aggregating."""
+    return aggregate not in ORDER_INDEPENDENT
 
 
 def aggregate_scores(per_era: pd.DataFrame, aggregate: Aggregate) -> pd.DataFrame | pd.Series:

@@ -6,22 +6,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import validate_params
 
-from sknumerai._eras import group_eras, map_eras
-from sknumerai._frames import Table, like_input, read_predictions
-from sknumerai._typing import Array, ArrayLike
-from sknumerai.metrics._aggregate import Aggregate
+from sknumerai._era_loop import map_eras
+from sknumerai._frames import Table, like_input, many_columns, one_column
+from sknumerai._sklearn import validate_params
+from sknumerai._typing import Aggregate, Array, ArrayLike
+from sknumerai._warnings import warn_of_nan
 from sknumerai.metrics._per_era import (
     AGGREGATE,
-    many_columns,
-    one_column,
-    prediction_names,
-    prediction_table,
+    read_and_group,
     score_predictions,
 )
 from sknumerai.metrics._weights import alpha_scores, neutral_weights, portfolio_gradient
-from sknumerai.neutralization._base import warn_of_nan
 
 
 @validate_params({"normalize": ["boolean"]}, prefer_skip_nested_validation=True)
@@ -82,13 +78,11 @@ def neutralized_weights(
     >>> bool(np.abs(neutralizers.T @ weights).max() < 1e-12)
     True
     """
-    loadings = many_columns("neutralizers", neutralizers)
-    sizes = one_column("sample_weights", sample_weights)
-    predictions = prediction_table(y_pred, loadings, sizes)
-    groups = group_eras(eras, predictions.n_rows)
-    values = Table(read_predictions(predictions, groups), "y_pred")
+    loadings = many_columns(neutralizers, "neutralizers")
+    sizes = one_column(sample_weights, "sample_weights")
+    predictions, groups = read_and_group(y_pred, loadings, sizes, eras=eras)
     kernel = partial(neutral_weights, normalize=normalize)
-    blocks = map_eras(kernel, groups, values, loadings, sizes)
+    blocks = map_eras(kernel, groups, predictions, loadings, sizes)
     warn_of_nan(groups.labels, blocks)
     return like_input(groups.assemble(blocks), y_pred)
 
@@ -153,8 +147,8 @@ def alpha(
     return score_predictions(
         alpha_scores,
         y_pred,
-        many_columns("neutralizers", neutralizers),
-        one_column("sample_weights", sample_weights),
+        many_columns(neutralizers, "neutralizers"),
+        one_column(sample_weights, "sample_weights"),
         y_true=y_true,
         eras=eras,
         aggregate=aggregate,
@@ -231,12 +225,12 @@ def meta_portfolio_contribution(
     >>> bool(abs(contribution @ [1.0, 2.0, 3.0, 4.0]) < 1e-12)  # the portfolio gains nothing
     True
     """
-    names = prediction_names(Table(y_pred, "y_pred"))
+    names = list(Table(y_pred, "y_pred").labels)
     return score_predictions(
-        partial(portfolio_gradient, stakes=_stake_shares(stakes, list(names))),
+        partial(portfolio_gradient, stakes=_stake_shares(stakes, names)),
         y_pred,
-        many_columns("neutralizers", neutralizers),
-        one_column("sample_weights", sample_weights),
+        many_columns(neutralizers, "neutralizers"),
+        one_column(sample_weights, "sample_weights"),
         y_true=y_true,
         eras=eras,
         aggregate=aggregate,

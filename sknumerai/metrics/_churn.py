@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit
-from sklearn.utils._param_validation import Interval, validate_params
 
-from sknumerai._typing import ArrayLike
-from sknumerai.metrics._aggregate import Aggregate
+from sknumerai._frames import many_columns
+from sknumerai._sklearn import Interval, validate_params
+from sknumerai._typing import Aggregate, ArrayLike
 from sknumerai.metrics._pairs import N_PREVIOUS, score_pairs
-from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, many_columns
+from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM
 from sknumerai.metrics._stability import churn_between
 
 
@@ -166,7 +166,7 @@ def neutral_churn(
         y_pred,
         ids,
         eras,
-        neutral_to=many_columns("features", features),
+        neutral_to=many_columns(features, "features"),
         n_previous=n_previous,
         reduce=np.mean,
         aggregate=aggregate,

@@ -3,12 +3,11 @@
 from functools import partial
 from typing import Any
 
-from sklearn.utils._param_validation import StrOptions, validate_params
-
-from sknumerai._typing import ArrayLike
-from sknumerai.metrics._aggregate import Aggregate
-from sknumerai.metrics._correlation import CorrelationMethod, correlation_with
-from sknumerai.metrics._per_era import AGGREGATE, one_column, score_predictions
+from sknumerai._frames import one_column
+from sknumerai._kernels.correlation import CorrelationMethod, correlation_with
+from sknumerai._sklearn import StrOptions, validate_params
+from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai.metrics._per_era import AGGREGATE, score_predictions
 
 
 @validate_params(
@@ -80,7 +79,7 @@ def corr_with(
     return score_predictions(
         partial(correlation_with, method=method),
         y_pred,
-        one_column("other", other),
+        one_column(other, "other"),
         eras=eras,
         aggregate=aggregate,
     )

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from sklearn.utils._param_validation import validate_params
-
-from sknumerai._typing import ArrayLike
-from sknumerai.metrics._aggregate import Aggregate
-from sknumerai.metrics._exposure import dissimilarities
-from sknumerai.metrics._per_era import AGGREGATE, many_columns, one_column, score_predictions
+from sknumerai._frames import many_columns, one_column
+from sknumerai._kernels.exposure import dissimilarities
+from sknumerai._sklearn import validate_params
+from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai.metrics._per_era import AGGREGATE, score_predictions
 
 
 @validate_params({"aggregate": AGGREGATE}, prefer_skip_nested_validation=True)
@@ -71,8 +70,8 @@ def exposure_dissimilarity(
     return score_predictions(
         dissimilarities,
         y_pred,
-        one_column("example_predictions", example_predictions),
-        many_columns("features", features),
+        one_column(example_predictions, "example_predictions"),
+        many_columns(features, "features"),
         eras=eras,
         aggregate=aggregate,
     )

@@ -5,19 +5,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import validate_params
 
-from sknumerai._eras import group_eras
-from sknumerai._frames import Table, read_predictions
-from sknumerai._typing import ArrayLike
-from sknumerai.metrics._aggregate import Aggregate
-from sknumerai.metrics._exposure import exposures, max_exposures
+from sknumerai._frames import many_columns
+from sknumerai._kernels.exposure import exposures, max_exposures
+from sknumerai._sklearn import validate_params
+from sknumerai._typing import Aggregate, ArrayLike
 from sknumerai.metrics._per_era import (
     AGGREGATE,
     TOP_BOTTOM,
-    many_columns,
-    prediction_names,
-    prediction_table,
+    read_and_group,
     score_eras,
     score_predictions,
 )
@@ -71,16 +67,13 @@ def feature_exposure(
     ... ).shape
     (4, 10)
     """
-    table = many_columns("features", features)
-    predictions = prediction_table(y_pred, table)
-    groups = group_eras(eras, predictions.n_rows)
-    values = Table(read_predictions(predictions, groups), "y_pred")
+    table = many_columns(features, "features")
+    predictions, groups = read_and_group(y_pred, table, eras=eras)
     kernel = partial(exposures, top_bottom=top_bottom)
-    per_era = score_eras(kernel, groups, predictions, values, table)
-    names = table.names or range(table.n_columns)
-    columns = [prediction_names(predictions), names]
+    per_era = score_eras(kernel, groups.sorted(), predictions, table)
+    columns = [predictions.labels, table.labels]
     per_era.columns = (
-        pd.Index(names)
+        pd.Index(table.labels)
         if np.ndim(y_pred) == 1
         else pd.MultiIndex.from_product(columns, names=["prediction", "feature"])
     )
@@ -140,5 +133,5 @@ def max_feature_exposure(
     0.05
     """
     kernel = partial(max_exposures, top_bottom=top_bottom)
-    table = many_columns("features", features)
+    table = many_columns(features, "features")
     return score_predictions(kernel, y_pred, table, eras=eras, aggregate=aggregate)

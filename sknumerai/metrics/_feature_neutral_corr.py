@@ -3,12 +3,11 @@
 from functools import partial
 from typing import Any
 
-from sklearn.utils._param_validation import validate_params
-
-from sknumerai._typing import ArrayLike
-from sknumerai.metrics._aggregate import Aggregate
-from sknumerai.metrics._correlation import feature_neutral_correlation, neutral_correlation
-from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, many_columns, score_predictions
+from sknumerai._frames import many_columns
+from sknumerai._kernels.correlation import feature_neutral_correlation, neutral_correlation
+from sknumerai._sklearn import validate_params
+from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, score_predictions
 
 
 @validate_params(
@@ -86,7 +85,7 @@ def feature_neutral_corr(
     return score_predictions(
         partial(feature_neutral_correlation, top_bottom=top_bottom),
         y_pred,
-        many_columns("features", features),
+        many_columns(features, "features"),
         y_true=y_true,
         eras=eras,
         aggregate=aggregate,
@@ -157,7 +156,7 @@ def neutral_corr(
     return score_predictions(
         partial(neutral_correlation, top_bottom=top_bottom),
         y_pred,
-        many_columns("features", features),
+        many_columns(features, "features"),
         y_true=y_true,
         eras=eras,
         aggregate=aggregate,

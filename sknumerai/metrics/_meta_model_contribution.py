@@ -3,18 +3,11 @@
 from functools import partial
 from typing import Any
 
-from sklearn.utils._param_validation import validate_params
-
-from sknumerai._typing import ArrayLike
-from sknumerai.metrics import _contribution as kernels
-from sknumerai.metrics._aggregate import Aggregate
-from sknumerai.metrics._per_era import (
-    AGGREGATE,
-    TOP_BOTTOM,
-    many_columns,
-    one_column,
-    score_predictions,
-)
+from sknumerai._frames import many_columns, one_column
+from sknumerai._kernels import contribution as kernels
+from sknumerai._sklearn import validate_params
+from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, score_predictions
 
 
 @validate_params(
@@ -89,7 +82,7 @@ def meta_model_contribution(
     return score_predictions(
         partial(kernels.correlation_contribution, top_bottom=top_bottom),
         y_pred,
-        one_column("meta_model", meta_model),
+        one_column(meta_model, "meta_model"),
         y_true=y_true,
         eras=eras,
         aggregate=aggregate,
@@ -165,8 +158,8 @@ def neutral_contribution(
     return score_predictions(
         partial(kernels.neutral_contribution, top_bottom=top_bottom),
         y_pred,
-        one_column("meta_model", meta_model),
-        many_columns("features", features),
+        one_column(meta_model, "meta_model"),
+        many_columns(features, "features"),
         y_true=y_true,
         eras=eras,
         aggregate=aggregate,

@@ -4,11 +4,9 @@ from functools import partial
 from numbers import Real
 from typing import Any
 
-from sklearn.utils._param_validation import Interval, validate_params
-
-from sknumerai._typing import ArrayLike
-from sknumerai.metrics._aggregate import Aggregate
-from sknumerai.metrics._correlation import POWER, numerai_correlation
+from sknumerai._kernels.correlation import POWER, numerai_correlation
+from sknumerai._sklearn import Interval, validate_params
+from sknumerai._typing import Aggregate, ArrayLike
 from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, score_predictions
 
 

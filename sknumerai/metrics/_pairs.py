@@ -6,15 +6,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import Interval
 
-from sknumerai._eras import EraGroups, era_order, group_eras, map_eras
-from sknumerai._frames import Table, read_predictions
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._era_loop import map_eras
+from sknumerai._eras import EraGroups
+from sknumerai._frames import Table
+from sknumerai._kernels.correlation import neutral_residual
+from sknumerai._sklearn import Interval
+from sknumerai._typing import Aggregate, Array, ArrayLike
 from sknumerai.exceptions import MissingErasError
-from sknumerai.metrics._aggregate import Aggregate
-from sknumerai.metrics._correlation import neutral_residual
-from sknumerai.metrics._per_era import like_predictions, prediction_table, score_eras
+from sknumerai.metrics._per_era import (
+    like_predictions,
+    read_and_group,
+    score_eras,
+)
 
 N_PREVIOUS = [Interval(Integral, 1, None, closed="left")]
 
@@ -54,38 +58,30 @@ def score_pairs(
     """
     if eras is None:
         raise MissingErasError("eras is None; pass one era per row, to compare one with the next.")
-    predictions = prediction_table(y_pred, *([] if neutral_to is None else [neutral_to]), name=name)
-    groups = group_eras(eras, predictions.n_rows)
-    order = era_order(groups)
-    if len(order) < 2:
+    stocks = _id_codes(ids)
+    others = [stocks] if neutral_to is None else [stocks, neutral_to]
+    predictions, groups = read_and_group(y_pred, *others, eras=eras, name=name)
+    groups = groups.sorted()
+    if len(groups) < 2:
         raise ValueError("There is only one era and nothing to compare it to; pass several.")
-    values = read_predictions(predictions, groups)
     if neutral_to is not None:
-        residuals = map_eras(neutral_residual, groups, Table(values, name), neutral_to)
-        values = groups.assemble(residuals)
+        residuals = map_eras(neutral_residual, groups, predictions, neutral_to)
+        predictions = predictions.with_values(groups.assemble(residuals))
     number = np.empty(predictions.n_rows, dtype=np.intp)
-    for place, i in enumerate(order):
-        number[groups.rows[i]] = place
-    everything = np.arange(predictions.n_rows)
-    rows = [everything[groups.rows[i]] for i in order]
-    before = [range(max(0, i - n_previous), i) for i in range(1, len(order))]
-    labels = [groups.labels[i] for i in order]
+    for place, rows in enumerate(groups.rows):
+        number[rows] = place
+    before = [range(max(0, i - n_previous), i) for i in range(1, len(groups))]
     pairs = EraGroups(
-        [labels[i + 1] for i, earlier in enumerate(before) for _ in earlier],
-        [
-            np.concatenate([rows[j], rows[i + 1]])
-            for i, earlier in enumerate(before)
-            for j in earlier
-        ],
+        [groups.labels[i + 1] for i, earlier in enumerate(before) for _ in earlier],
+        [groups.indices([j, i + 1]) for i, earlier in enumerate(before) for j in earlier],
         predictions.n_rows,
     )
-    tables = (Table(values, name), Table(_id_codes(ids, len(number)), "ids"))
     per_pair = score_eras(
-        _Later(kernel), pairs, predictions, *tables, Table(number, "eras"), in_order=False
+        _Later(kernel), pairs, predictions, stocks, Table(number, "eras")
     ).to_numpy()
     parts = np.split(per_pair, np.cumsum([len(earlier) for earlier in before])[:-1])
     per_era = pd.DataFrame(
-        [reduce(part, axis=0) for part in parts], index=pd.Index(labels[1:], name="era")
+        [reduce(part, axis=0) for part in parts], index=pd.Index(groups.labels[1:], name="era")
     )
     return like_predictions(per_era, y_pred, predictions, aggregate)
 
@@ -100,14 +96,13 @@ class _Later:
         return self.kernel(values, ids, number == number.max())
 
 
-def _id_codes(ids: ArrayLike, n_rows: int) -> Array:
+def _id_codes(ids: ArrayLike) -> Table:
     """A number for every id."""
+    labels = Table(ids, "ids")
     codes, _ = pd.factorize(np.asarray(ids))
-    if len(codes) != n_rows:
-        raise ValueError(f"ids has {len(codes)} entries for {n_rows} rows; pass one per row.")
     if (codes < 0).any():
         raise ValueError(
-            f"{int((codes < 0).sum())} of {n_rows} ids are missing, first at row "
+            f"{int((codes < 0).sum())} of {labels.n_rows} ids are missing, first at row "
             f"{int(np.argmax(codes < 0))}; name the stock of every row."
         )
-    return codes
+    return labels.with_values(codes[:, None])

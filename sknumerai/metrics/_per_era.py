@@ -1,76 +1,39 @@
 """What all metrics share: tables in, scores per era in the order of the eras, aggregates out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from sknumerai._eras import (
-    EraGroups,
-    HasRows,
-    Rows,
-    era_order,
-    group_eras,
-    map_eras,
-    warn_of_eras,
-)
-from sknumerai._frames import Table, check_same_rows, read_predictions
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._era_loop import EraData, map_eras
+from sknumerai._eras import EraGroups, group_eras
+from sknumerai._frames import Table, numeric_table, one_column, read_predictions
+from sknumerai._kernels.aggregate import AGGREGATES
+from sknumerai._rows import check_same_rows
+from sknumerai._sklearn import Interval, StrOptions
+from sknumerai._typing import Aggregate, Array, ArrayLike
+from sknumerai._warnings import warn_of_eras
 from sknumerai.exceptions import ConstantPredictionWarning
-from sknumerai.metrics._aggregate import AGGREGATES, ORDER_MATTERS_NOT, Aggregate, aggregate_scores
+from sknumerai.metrics._aggregate import aggregate_scores, depends_on_order
 
 AGGREGATE: list[Any] = [StrOptions(set(AGGREGATES)), callable, None]
 TOP_BOTTOM: list[Any] = [Interval(Integral, 1, None, closed="left"), None]
 
 
-class Targets:
-    """One column of targets, which unlike a `Table` may hold NaN."""
-
-    def __init__(self, table: Table):
-        frame = table.frame
-        values = frame.to_numpy() if isinstance(frame, nw.DataFrame) else frame
-        if values.shape[1] != 1:
-            raise ValueError(
-                f"{table.name} must hold one target; found {values.shape[1]} columns, score one "
-                "at a time."
-            )
-        try:
-            self.values = values.astype(np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"{table.name} must hold numbers; found dtype {values.dtype}. Convert it."
-            ) from None
-        if np.isinf(self.values).any():
-            raise ValueError(
-                f"{table.name} contains {int(np.isinf(self.values).sum())} infinite of "
-                f"{len(values)} targets, first at row {int(np.argmax(np.isinf(self.values)))}; "
-                "make them NaN if they are missing."
-            )
-
-    def rows(self, rows: Rows) -> Array:
-        """The targets of one era, shape (n_era, 1)."""
-        return self.values[rows]
+def read_and_group(
+    y_pred: ArrayLike, *others: Table, eras: ArrayLike | None, name: str = "y_pred"
+) -> tuple[Table, EraGroups]:
+    """The predictions as floats, and the eras of their rows, which are those of the others."""
+    predictions = numeric_table(y_pred, name)
+    check_same_rows(predictions, *others)
+    groups = group_eras(eras, predictions.n_rows)
+    check_same_rows(predictions, *others, groups)
+    return read_predictions(predictions, groups), groups
 
 
-def prediction_table(y_pred: ArrayLike, *others: Table, name: str = "y_pred") -> Table:
-    """The predictions as a table whose rows are those of the others."""
-    whole = Table(y_pred, name)
-    for other in others:
-        check_same_rows(whole, other)
-    return whole.subset(whole.columns)
-
-
-def score_eras(
-    kernel: Callable[..., Array],
-    groups: EraGroups,
-    predictions: Table,
-    *tables: HasRows,
-    in_order: bool = True,
-) -> pd.DataFrame:
+def score_eras(kernel: Callable[..., Array], groups: EraGroups, *data: EraData) -> pd.DataFrame:
     """Scores of every era and prediction.
 
     Parameters
@@ -78,37 +41,24 @@ def score_eras(
     kernel : callable
         Gets one block per table and returns shape (n_predictions,) or (n_predictions, k).
     groups : EraGroups
-    predictions : Table
-        For the names.
-    *tables : Table
+        In the order that the scores are to have.
+    *data : Table
         The kernel's arguments.
-    in_order : bool
-        Whether eras must come in chronological order; else in order of appearance if they
-        have no other.
 
     Returns
     -------
     per_era : DataFrame of shape (n_eras, n_predictions * k)
         NaN, with one warning, in eras where there is nothing to correlate with.
     """
-    scores = np.array(map_eras(kernel, groups, *tables), dtype=np.float64)
-    labels: list[Any] = groups.labels
-    if in_order:
-        order = era_order(groups)
-        scores, labels = scores[order], [labels[i] for i in order]
-    scores = scores.reshape(len(labels), -1)
+    scores = np.array(map_eras(kernel, groups, *data), dtype=np.float64)
+    scores = scores.reshape(len(groups), -1)
     warn_of_eras(
         "a prediction, what it is compared to or what neutralization leaves of it is constant, so "
         "that the score is NaN there.",
-        [label for label, row in zip(labels, scores, strict=True) if np.isnan(row).any()],
+        [label for label, row in zip(groups.labels, scores, strict=True) if np.isnan(row).any()],
         ConstantPredictionWarning,
     )
-    return pd.DataFrame(scores, index=pd.Index(labels, name="era"))
-
-
-def prediction_names(predictions: Table) -> Sequence[Any]:
-    """Names of the prediction columns, or their positions."""
-    return predictions.names or range(predictions.n_columns)
+    return pd.DataFrame(scores, index=pd.Index(groups.labels, name="era"))
 
 
 def like_predictions(
@@ -119,7 +69,7 @@ def like_predictions(
     1-D predictions give a float, or a Series over eras; 2-D ones a Series over columns, or a
     DataFrame of eras and columns.
     """
-    per_era.columns = pd.Index(prediction_names(predictions))
+    per_era.columns = pd.Index(predictions.labels)
     scores = aggregate_scores(per_era, aggregate)
     if np.ndim(y_pred) > 1:
         return scores
@@ -127,36 +77,6 @@ def like_predictions(
         return scores.iloc[:, 0]
     score: Any = scores.iloc[0]
     return score.item() if isinstance(score, np.generic) else score
-
-
-def one_column(name: str, data: ArrayLike) -> Table:
-    """A table of one numeric column, such as a meta model.
-
-    Raises
-    ------
-    ValueError
-        If there are more columns, or the column is not numeric.
-    """
-    table = Table(data, name)
-    if table.n_columns != 1:
-        raise ValueError(
-            f"{name} must hold one column; found {table.n_columns}, pass one at a time."
-        )
-    return table.subset(table.columns)
-
-
-def many_columns(name: str, data: ArrayLike) -> Table:
-    """A table of numeric columns, such as features.
-
-    Raises
-    ------
-    ValueError
-        If there is no column, or one is not numeric.
-    """
-    table = Table(data, name)
-    if not table.n_columns:
-        raise ValueError(f"{name} has no columns; pass at least one.")
-    return table.subset(table.columns)
 
 
 def score_predictions(
@@ -187,23 +107,9 @@ def score_predictions(
     score : float, Series or DataFrame
         As in `numerai_corr`.
     """
-    targets = None if y_true is None else Table(y_true, "y_true")
-    predictions = prediction_table(y_pred, *(() if targets is None else (targets,)), *others)
-    groups = group_eras(eras, predictions.n_rows)
-    values = Table(read_predictions(predictions, groups), "y_pred")
-    first = [] if targets is None else [Targets(targets)]
-    per_era = score_eras(
-        kernel,
-        groups,
-        predictions,
-        *first,
-        values,
-        *others,
-        in_order=needs_order(aggregate),
-    )
+    targets = [] if y_true is None else [one_column(y_true, "y_true", allow_nan=True)]
+    predictions, groups = read_and_group(y_pred, *targets, *others, eras=eras)
+    if depends_on_order(aggregate):
+        groups = groups.sorted()
+    per_era = score_eras(kernel, groups, *targets, predictions, *others)
     return like_predictions(per_era, y_pred, predictions, aggregate)
-
-
-def needs_order(aggregate: Aggregate) -> bool:
-    """Whether the eras must be put in order before aggregating."""
-    return aggregate not in ORDER_MATTERS_NOT

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import Interval, validate_params
 
+from sknumerai._kernels.aggregate import max_drawdown, mean, sharpe, std
+from sknumerai._sklearn import Interval, validate_params
 from sknumerai._typing import Array, ArrayLike
-from sknumerai.metrics._aggregate import max_drawdown, mean, sharpe, std
 
 PAYOUT_LIMIT = 0.05  # of the stake, per round
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import StrOptions, validate_params
 
-from sknumerai._eras import EraGroups, group_eras
-from sknumerai._frames import Table, read_predictions, take_columns
-from sknumerai._typing import Array, ArrayLike, FeatureColumns
-from sknumerai.metrics._aggregate import AGGREGATES, Aggregate
-from sknumerai.metrics._per_era import Targets, score_eras
+from sknumerai._columns import take_columns
+from sknumerai._frames import Table, one_column
+from sknumerai._kernels.aggregate import AGGREGATES
+from sknumerai._sklearn import StrOptions, validate_params
+from sknumerai._typing import Aggregate, Array, FeatureColumns
+from sknumerai.metrics._per_era import read_and_group, score_eras
 from sknumerai.metrics._scorer_base import ALWAYS_ROUTED, BaseEraScorer
 
 OFTEN_ROUTED = ("meta_model", "example_predictions")
@@ -76,85 +76,40 @@ class EraScorer(BaseEraScorer):
         ]
         return f"EraScorer({', '.join(parts)})"
 
-    def __call__(
-        self,
-        estimator: Any,
-        X: ArrayLike,
-        y: ArrayLike,
-        *,
-        eras: ArrayLike | None = None,
-        features: ArrayLike | None = None,
-        **metadata: ArrayLike,
-    ) -> float:
-        """Score an estimator's predictions.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted.
-        X : array-like or DataFrame of shape (n_samples, n_columns)
-        y : array-like of shape (n_samples,)
-            Targets; up to a fifth of an era's may be NaN.
-        eras : array-like of shape (n_samples,) or scalar
-            Era of every row. Required.
-        features : array-like or DataFrame of shape (n_samples, n_features), optional
-            Features for the estimator's ``predict`` and for scores that need them; of X by
-            default.
-        **metadata : array-like
-            What else the score needs, such as ``meta_model``, by that name or by the key that
-            it is requested from.
-
-        Returns
-        -------
-        score : float
-            Greater is better.
-
-        Raises
-        ------
-        MissingErasError
-            If there are no eras.
-        """
-        self._require_eras(eras)
-        others = self._by_argument(metadata)
-        predictions = self._predict(estimator, X, eras, features)
-        return self._total(
-            self._per_era(y, predictions, eras, X if features is None else features, others)
-        )
-
     def _per_era(
-        self, y: Any, predictions: Array, eras: Any, features: Any, others: dict[str, Any]
+        self, predictions: Array, X: Any, y: Any, eras: Any, features: Any, others: dict[str, Any]
     ) -> pd.Series:
         """Score of every era, in their order."""
         arguments: dict[str, Any] = {**self.kwargs, **others}
         if "features" in self._names:
+            features = X if features is None else features
             arguments["features"] = take_columns(features, "features", self.feature_columns)
-        if "eras" in self._names:
-            if "y_true" in self._names:
-                arguments["y_true"] = y
-            if "aggregate" in self._names:
-                arguments["aggregate"] = None
-            return self.score_func(y_pred=predictions, eras=eras, **arguments)
-        groups = group_eras(eras, len(predictions))
-        return self._one_by_one(y, predictions, groups, arguments, set(others))
+        if "eras" not in self._names:
+            return self._one_by_one(predictions, y, eras, arguments, set(others))
+        if "y_true" in self._names:
+            arguments["y_true"] = y
+        if "aggregate" in self._names:
+            arguments["aggregate"] = None
+        scores: pd.Series = self.score_func(y_pred=predictions, eras=eras, **arguments)
+        return scores
 
     def _one_by_one(
         self,
-        y: Any,
         predictions: Array,
-        groups: EraGroups,
+        y: Any,
+        eras: Any,
         arguments: dict[str, Any],
         others: set[str],
     ) -> pd.Series:
         """Scores of a function that knows no eras."""
-        table = Table(predictions, "predictions")
-        values = read_predictions(table, groups)
-        tables: dict[str, Any] = {"y_pred": Table(values, "predictions")}
+        values, groups = read_and_group(predictions, eras=eras, name="predictions")
+        tables: dict[str, Any] = {"y_pred": values}
         if "y_true" in self._names:
-            tables["y_true"] = Targets(Table(y, "y"))
+            tables["y_true"] = one_column(y, "y", allow_nan=True)
         for key in ({"features"} & self._names) | others:
             tables[key] = Table(arguments.pop(key), key)
         kernel = _ByEra(self.score_func, tuple(tables), arguments)
-        return score_eras(kernel, groups, table, *tables.values()).iloc[:, 0]
+        return score_eras(kernel, groups.sorted(), *tables.values()).iloc[:, 0]
 
 
 class _ByEra:

@@ -1,5 +1,6 @@
 """What scorers that score era by era share: routing of metadata, eras, predictions, aggregates."""
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -8,9 +9,10 @@ import pandas as pd
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from sknumerai._routing import predict_with_metadata
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._rows import check_same_labels
+from sknumerai._typing import Aggregate, Array, ArrayLike
 from sknumerai.exceptions import MissingErasError
-from sknumerai.metrics._aggregate import Aggregate, aggregate_scores
+from sknumerai.metrics._aggregate import aggregate_scores
 
 ALWAYS_ROUTED = ("eras", "features")  # they go on to predict, whatever the score needs
 
@@ -71,6 +73,68 @@ class BaseEraScorer:
         aliases = {param: param if alias is True else alias for param, alias in requests.items()}
         return aliases if every else {p: a for p, a in aliases.items() if isinstance(a, str)}
 
+    def __call__(
+        self,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        eras: ArrayLike | None = None,
+        features: ArrayLike | None = None,
+        **metadata: Any,
+    ) -> float:
+        """Score an estimator's predictions.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted.
+        X : array-like or DataFrame of shape (n_samples, n_columns)
+        y : array-like of shape (n_samples,)
+            Targets; up to a fifth of an era's may be NaN. Scorers of contributions take them for
+            the returns where there are none among the metadata.
+        eras : array-like of shape (n_samples,) or scalar
+            Era of every row. Required.
+        features : array-like or DataFrame of shape (n_samples, n_features), optional
+            Features for the estimator's ``predict`` and for scores that need them; of X by
+            default.
+        **metadata : array-like, DataFrame, Series or dict
+            What else the score needs, such as ``meta_model``, by that name or by the key that
+            it is requested from.
+
+        Returns
+        -------
+        score : float
+            Greater is better.
+
+        Raises
+        ------
+        MissingErasError
+            If there are no eras.
+        ValueError
+            If the tables do not hold the same rows, or as the score raises.
+        """
+        if eras is None:
+            raise MissingErasError(
+                f"{self!r} scores era by era and got no eras. Pass them: scorer(estimator, X, y, "
+                "eras=eras); in cross_validate or a search, call "
+                "sklearn.set_config(enable_metadata_routing=True) first and pass "
+                "params={'eras': eras} or fit(X, y, eras=eras)."
+            )
+        others = self._by_argument(metadata)
+        check_same_labels(X=X, y=y, eras=eras, features=features, **others)
+        predictions = self._predict(estimator, X, eras, features)
+        scores = self._per_era(predictions, X, y, eras, features, others)
+        sign = 1.0 if self.greater_is_better else -1.0
+        aggregated: Any = aggregate_scores(scores.to_frame(), self.aggregate).iloc[0]
+        return sign * float(aggregated)
+
+    @abstractmethod
+    def _per_era(
+        self, predictions: Array, X: Any, y: Any, eras: Any, features: Any, others: dict[str, Any]
+    ) -> pd.Series:
+        """Score of every era, in their order."""
+
     def _accept_sample_weight(self) -> bool:
         """Whether it takes sample weights, which scikit-learn asks scorers in a dict."""
         return False
@@ -93,15 +157,6 @@ class BaseEraScorer:
             )
         return found
 
-    def _require_eras(self, eras: ArrayLike | None) -> None:
-        if eras is None:
-            raise MissingErasError(
-                f"{self!r} scores era by era and got no eras. Pass them: scorer(estimator, X, y, "
-                "eras=eras); in cross_validate or a search, call "
-                "sklearn.set_config(enable_metadata_routing=True) first and pass "
-                "params={'eras': eras} or fit(X, y, eras=eras)."
-            )
-
     def _predict(self, estimator: Any, X: ArrayLike, eras: Any, features: Any) -> Array:
         """One prediction per row."""
         values = np.asarray(predict_with_metadata(estimator, X, eras=eras, features=features))
@@ -113,9 +168,3 @@ class BaseEraScorer:
                 "score the targets one at a time."
             )
         return values
-
-    def _total(self, scores: pd.Series) -> float:
-        """The eras' scores as one number, of which greater is better."""
-        sign = 1.0 if self.greater_is_better else -1.0
-        aggregated: Any = aggregate_scores(scores.to_frame(), self.aggregate).iloc[0]
-        return sign * float(aggregated)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from sknumerai._kernels.correlation import pearson, top_and_bottom
+from sknumerai._kernels.ranks import normalize_columns
 from sknumerai._typing import Array
-from sknumerai.metrics._correlation import pearson, top_and_bottom
-from sknumerai.neutralization._scaling import normalize_columns
 
 MIN_SHARED = 0.8  # share of each era's ids, as in numerai-tools
 

@@ -3,10 +3,9 @@
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import validate_params
 
-from sknumerai._typing import ArrayLike
-from sknumerai.metrics._aggregate import Aggregate
+from sknumerai._sklearn import validate_params
+from sknumerai._typing import Aggregate, ArrayLike
 from sknumerai.metrics._pairs import N_PREVIOUS, score_pairs
 from sknumerai.metrics._per_era import AGGREGATE
 from sknumerai.metrics._stability import turnover_between

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from sknumerai._kernels.correlation import known_targets, rows_of, signed_power
+from sknumerai._kernels.ranks import normalize_columns
 from sknumerai._typing import Array
-from sknumerai.metrics._correlation import known_targets, rows_of, signed_power
-from sknumerai.neutralization._scaling import normalize_columns
 
 CONTRIBUTION_SCALE = 50.0  # numerai-tools divides the gradient by it, to the scale of alpha
 

@@ -6,13 +6,9 @@ from math import comb
 
 import numpy as np
 
+from sknumerai._kernels.purging import overlapping_eras, train_eras
 from sknumerai._typing import Array
-from sknumerai.model_selection._base import (
-    EraCrossValidator,
-    check_count,
-    overlapping_eras,
-    train_eras,
-)
+from sknumerai.model_selection._base import EraCrossValidator, check_count
 
 
 class CombinatorialPurgedEraCV(EraCrossValidator):

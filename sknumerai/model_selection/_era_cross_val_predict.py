@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params, _num_samples
 from tqdm.auto import tqdm
 
 from sknumerai._eras import group_eras
-from sknumerai._routing import predict_with_metadata, wanted
+from sknumerai._routing import accepted_metadata, predict_with_metadata
+from sknumerai._rows import check_same_labels
+from sknumerai._sklearn import _check_method_params, _num_samples, _safe_indexing
 from sknumerai._typing import Array, ArrayLike
 
 
@@ -86,6 +86,7 @@ def era_cross_val_predict(
             f"y has {_num_samples(y)} rows and X has {n_samples}; pass one target per row."
         )
     group_eras(eras, n_samples)  # checks them
+    check_same_labels(X=X, y=y, eras=eras, **(params or {}))
     # rows can be taken of a Series, but not of every Index, and not of a Categorical
     eras = pd.Series(eras) if isinstance(eras, pd.Index | pd.Categorical) else eras
     metadata = {"eras": eras, **(params or {})}
@@ -115,7 +116,9 @@ def _fit_and_predict(
 ) -> Array:
     training = _check_method_params(X, metadata, indices=train)
     fitted = estimator.fit(
-        _safe_indexing(X, train), _safe_indexing(y, train), **wanted(estimator, "fit", training)
+        _safe_indexing(X, train),
+        _safe_indexing(y, train),
+        **accepted_metadata(estimator, "fit", training),
     )
     testing = _check_method_params(X, metadata, indices=test)
     return np.asarray(predict_with_metadata(fitted, _safe_indexing(X, test), **testing))

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sknumerai._kernels.purging import unknown_eras
 from sknumerai._typing import Array
-from sknumerai.model_selection._base import EraCrossValidator, check_count, unknown_eras
+from sknumerai.model_selection._base import EraCrossValidator, check_count
 
 
 class EraTimeSeriesSplit(EraCrossValidator):

@@ -4,13 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sknumerai._kernels.purging import overlapping_eras, train_eras
 from sknumerai._typing import Array
-from sknumerai.model_selection._base import (
-    EraCrossValidator,
-    check_count,
-    overlapping_eras,
-    train_eras,
-)
+from sknumerai.model_selection._base import EraCrossValidator, check_count
 
 
 class PurgedEraKFold(EraCrossValidator):

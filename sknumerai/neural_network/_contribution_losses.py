@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 import torch
-from sklearn.utils._param_validation import validate_params
 
+from sknumerai._kernels.contribution import BUCKETS
+from sknumerai._kernels.ranks import normalize_columns
+from sknumerai._sklearn import validate_params
 from sknumerai.neural_network._net_parameters import SOFT_RANK_OPTIONS, Backend, Strength
 from sknumerai.neural_network._rank_correlation import as_vector, unit_ranks
-from sknumerai.neutralization._scaling import normalize_columns
-
-BUCKETS = 4.0  # targets in [0, 1] count as the buckets 0 to 4, as in meta_model_contribution
 
 
 @validate_params(SOFT_RANK_OPTIONS, prefer_skip_nested_validation=True)

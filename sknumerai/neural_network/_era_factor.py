@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.linalg import lapack, solve_triangular
+from scipy.linalg import solve_triangular
 
-from sknumerai._typing import Array
-from sknumerai.neutralization._linalg import BLOCK_SIZE, StandardizedFeatures, one_thread
-from sknumerai.neutralization._projection import (
-    DEPENDENT_PIVOT,
+from sknumerai._kernels.linalg import one_thread, pivoted_cholesky
+from sknumerai._kernels.projection import (
     OFFICIAL_RCOND,
     SAFE_PIVOT,
     ZERO_RESIDUAL,
     official_design,
 )
+from sknumerai._kernels.standardized_features import BLOCK_SIZE, StandardizedFeatures
+from sknumerai._typing import Array
 
 CUDA_BLOCK_SIZE = 2**25  # values; a launch costs more than a cache saves
 SINGLE_LEFTOVER = 2e-5  # what one step may leave, for single precision to be used
@@ -226,13 +226,10 @@ def _pivoted_factor(features: StandardizedFeatures) -> tuple[Array, Array] | Non
 
     None where independence is in doubt.
     """
-    # the lower factor by columns is the upper one by rows
-    factor, pivots, rank, _ = lapack.dpstrf(
-        features.gram().T, tol=DEPENDENT_PIVOT, lower=1, overwrite_a=1
-    )
-    if rank and np.diag(factor)[:rank].min() ** 2 < SAFE_PIVOT:
+    factor, independent = pivoted_cholesky(features.gram().T, overwrite=True)
+    if len(factor) and np.diag(factor).min() ** 2 < SAFE_PIVOT:
         return None
-    return np.triu(factor.T[:rank, :rank]), pivots[:rank].astype(np.int64) - 1
+    return np.triu(factor.T), independent  # the lower factor by columns is the upper one by rows
 
 
 def _leftover(

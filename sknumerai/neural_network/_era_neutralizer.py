@@ -6,8 +6,8 @@ from functools import partial
 from numbers import Integral
 
 import torch
-from sklearn.utils._param_validation import Interval, validate_params
 
+from sknumerai._sklearn import Interval, validate_params
 from sknumerai.neural_network._era_factor import EraFactor, NeutralPart, factorize_features
 
 MAX_BYTES = 2 * 2**30

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_array, column_or_1d
 
-from sknumerai._eras import EraGroups, name_era, naming_era
+from sknumerai._era_loop import naming_era
+from sknumerai._eras import EraGroups, name_era
 from sknumerai._frames import Table, _count_bad
 from sknumerai._typing import Array, ArrayLike, EraLabel
 from sknumerai.neural_network._era_neutralizer import EraNeutralizer

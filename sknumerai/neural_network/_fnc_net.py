@@ -14,7 +14,7 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer
 from torch import nn
 from tqdm import tqdm
 
-from sknumerai._eras import naming_era
+from sknumerai._era_loop import naming_era
 from sknumerai.neural_network._dropout import Dropout
 from sknumerai.neural_network._fnc_batches import EraBatches, EraDataset, EraTarget
 from sknumerai.neural_network._fnc_loss import MultiPartLoss

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from sknumerai._columns import select_features
 from sknumerai._eras import group_eras
-from sknumerai._frames import Table, select_features
+from sknumerai._frames import Table
 from sknumerai._optional import import_optional
+from sknumerai._sklearn import Interval
 from sknumerai._typing import Array, ArrayLike, FeatureColumns
 from sknumerai.neural_network._net_parameters import (
     SOFT_RANK_OPTIONS,

@@ -5,8 +5,8 @@ from numbers import Integral
 from typing import Any
 
 import torch
-from sklearn.utils._param_validation import Interval, validate_params
 
+from sknumerai._sklearn import Interval, validate_params
 from sknumerai.neural_network._net_parameters import SOFT_RANK_OPTIONS, Backend, Strength
 from sknumerai.neural_network._rank_correlation import (
     as_vector,

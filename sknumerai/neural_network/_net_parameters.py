@@ -3,9 +3,8 @@
 from numbers import Integral, Real
 from typing import Any, Literal
 
-from sklearn.utils._param_validation import Interval, StrOptions
-
 from sknumerai._optional import import_optional
+from sknumerai._sklearn import Interval, StrOptions
 
 Strength = float | Literal["auto"]
 Backend = Literal["auto", "scipy", "torchsort"]

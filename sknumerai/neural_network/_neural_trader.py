@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_array,
@@ -19,6 +18,7 @@ from sklearn.utils.validation import (
 from tqdm import tqdm
 
 from sknumerai._optional import import_optional
+from sknumerai._sklearn import Interval
 from sknumerai._typing import Array, ArrayLike
 from sknumerai.neural_network._net_parameters import layer_sizes, optimizer_class
 from sknumerai.neural_network._torch_seed import torch_seed

@@ -4,9 +4,9 @@ from numbers import Integral
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import check_array
 
+from sknumerai._sklearn import Interval, validate_params
 from sknumerai._typing import Array, ArrayLike
 
 

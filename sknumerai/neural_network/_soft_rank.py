@@ -6,9 +6,9 @@ from math import isfinite
 import numpy as np
 import torch
 from scipy.optimize import isotonic_regression
-from sklearn.utils._param_validation import validate_params
 
 from sknumerai._optional import import_optional
+from sknumerai._sklearn import validate_params
 from sknumerai._typing import Array
 from sknumerai.neural_network._net_parameters import SOFT_RANK_OPTIONS, Backend, Strength
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from sknumerai._eras import EraGroups, era_order
+from sknumerai._eras import EraGroups
+from sknumerai._kernels.purging import overlapping_eras, train_eras
 from sknumerai._typing import Array
 from sknumerai.exceptions import MissingErasError
-from sknumerai.model_selection._base import overlapping_eras, train_eras
 
 
 def split_eras(groups: EraGroups, validation_eras: Any, horizon: int) -> tuple[Array, Array]:
@@ -38,12 +38,12 @@ def split_eras(groups: EraGroups, validation_eras: Any, horizon: int) -> tuple[A
     n_eras = len(groups)
     if validation_eras is None:
         return np.arange(n_eras), np.arange(0)
-    if groups.labels == [None]:
+    if not groups.given:
         raise MissingErasError(
             f"validation_eras={validation_eras!r} needs eras: pass fit(X, y, eras=eras); inside a "
             "Pipeline or a search, call sklearn.set_config(enable_metadata_routing=True) first."
         )
-    order = era_order(groups)
+    order = np.array(groups.order)
     if isinstance(validation_eras, Integral):
         chosen = np.arange(max(0, n_eras - int(validation_eras)), n_eras)
     elif isinstance(validation_eras, Real):

@@ -1,77 +1,48 @@
 """What the neutralization transformers and functions share: input, eras, warnings, output."""
 
-from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Self
 
-import narwhals as nw
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sknumerai._eras import EraGroups, group_eras, require_eras, warn_of_eras
-from sknumerai._frames import Table, check_same_rows, read_predictions, select_features
+from sknumerai._columns import select_features
+from sknumerai._eras import EraGroups, group_eras, require_eras
+from sknumerai._frames import Table, read_predictions
+from sknumerai._rows import check_same_rows
+from sknumerai._sklearn import _check_feature_names_in, validate_table
 from sknumerai._typing import Array, ArrayLike, FeatureColumns
-from sknumerai.exceptions import ConstantPredictionWarning, InfeasibleExposureWarning
 
 
-def split_input(X: Any, features: Any, feature_columns: FeatureColumns) -> tuple[Table, Table]:
-    """Tables of the predictions and of the features, from one or two tables of a caller.
+def read_input(
+    X: Any, features: Any, eras: Any, feature_columns: FeatureColumns = None, *, name: str = "X"
+) -> tuple[Table, Table, EraGroups]:
+    """Predictions, features and eras, from one table of a caller or two.
 
     Raises
     ------
     ValueError
-        If the two do not fit together, a column is not numeric, or none is left as prediction.
+        If they do not hold the same rows, a column is not numeric, or none is left as prediction.
     """
-    table = Table(X, "X")
+    table = Table(X, name)
+    given = [] if features is None else [Table(features, "features")]
+    check_same_rows(table, *given)
+    groups = group_eras(eras, table.n_rows)
+    check_same_rows(table, *given, groups)
     if features is None:
         selected = select_features(table, feature_columns, all_by_default=False)
         chosen = set(selected)
         rest = [j for j in range(table.n_all_columns) if j not in chosen]
         if not rest:
             raise ValueError(
-                f"All {table.n_all_columns} columns of X are features and none is a prediction; "
-                "add the predictions to X, or pass the features as features=..."
+                f"All {table.n_all_columns} columns of {name} are features and none is a "
+                "prediction; add the predictions to X, or pass the features as features=..."
             )
-        return table.subset(rest, "X"), table.subset(selected, "features")
-    exposures = Table(features, "features")
-    check_same_rows(table, exposures)
-    selected = select_features(exposures, feature_columns, all_by_default=True)
-    return table.subset(table.columns), exposures.subset(selected)
-
-
-def warn_of_nan(labels: Sequence[Hashable], blocks: Sequence[Array]) -> None:
-    """Warn of eras where a prediction became NaN.
-
-    Parameters
-    ----------
-    labels : sequence of labels
-    blocks : sequence of ndarray of shape (n_era or 1, n_predictions)
-        A first row is enough, since predictions are NaN in whole eras.
-    """
-    warn_of_eras(
-        "the result is NaN: a prediction is constant, or nothing of it can be kept.",
-        [label for label, block in zip(labels, blocks, strict=True) if np.isnan(block[0]).any()],
-        ConstantPredictionWarning,
-    )
-
-
-def warn_of_widened(multiples: Mapping[Hashable, float]) -> None:
-    """Warn of eras whose exposure limits were multiplied by more than one.
-
-    Parameters
-    ----------
-    multiples : dict of label to float
-    """
-    widened = {label: multiple for label, multiple in multiples.items() if multiple > 1.0}
-    if widened:
-        warn_of_eras(
-            "the exposure limits cannot be met and were widened, at most to "
-            f"{max(widened.values()):.4g} times.",
-            list(widened),
-            InfeasibleExposureWarning,
-        )
+        return table.subset(rest, name), table.subset(selected, "features"), groups
+    selected = select_features(given[0], feature_columns, all_by_default=True)
+    table.check_numeric()
+    return table, given[0].subset(selected), groups
 
 
 class EraTransformerMixin:
@@ -135,14 +106,13 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         self : object
         """
         self._validate_params()
-        predictions, exposures = self._read(X, features, reset=True)
-        groups = group_eras(eras, predictions.n_rows)
+        predictions, chosen, groups = self._read(X, features, eras, reset=True)
         read_predictions(predictions, groups)
-        self._check_features(exposures)
+        self._check_features(chosen)
         self.eras_given_ = eras is not None
         self.prediction_columns_ = predictions.columns
-        self.feature_names_ = exposures.names
-        self.n_exposures_ = exposures.n_columns
+        self.feature_names_ = chosen.names
+        self.n_features_ = chosen.n_columns
         return self
 
     def transform(
@@ -178,12 +148,11 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         """
         check_is_fitted(self)
         self._validate_params()
-        predictions, exposures = self._read(X, features, reset=False)
-        self._check_same_features(exposures)
         caller = f"{type(self).__name__}.transform"
         require_eras(eras, given_at_fit=self.eras_given_, caller=caller)
-        groups = group_eras(eras, predictions.n_rows)
-        return self._transform_table(predictions, exposures, groups)
+        predictions, chosen, groups = self._read(X, features, eras, reset=False)
+        self._check_same_features(chosen)
+        return self._transform_table(predictions, chosen, groups)
 
     def _transform_table(self, predictions: Table, features: Table, groups: EraGroups) -> Array:
         raise NotImplementedError
@@ -192,7 +161,7 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         """Check parameters that speak of features."""
 
     def _check_same_features(self, features: Table) -> None:
-        if features.n_columns == self.n_exposures_ and (
+        if features.n_columns == self.n_features_ and (
             features.names is None
             or self.feature_names_ is None
             or features.names == self.feature_names_
@@ -206,22 +175,16 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
                 f" (missing: {lost[:3]}, new: {new[:3]})" if lost or new else " (in another order)"
             )
         raise ValueError(
-            f"{type(self).__name__} was fitted with {self.n_exposures_} features and got other "
+            f"{type(self).__name__} was fitted with {self.n_features_} features and got other "
             f"ones, {features.n_columns} in number{difference}; pass the features of fit."
         )
 
     def _read(
-        self, X: ArrayLike, features: ArrayLike | None, *, reset: bool
-    ) -> tuple[Table, Table]:
-        """Tables of the predictions and of the features."""
-        native = nw.from_native(X, eager_only=True, pass_through=True)
-        if isinstance(native, nw.DataFrame):
-            # names and number of columns are checked; the table itself is never converted whole
-            header = pd.DataFrame(columns=native.columns)
-            validate_data(self, header, reset=reset, skip_check_array=True)
-        else:
-            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
-        return split_input(X, features, self.feature_columns)
+        self, X: ArrayLike, features: ArrayLike | None, eras: ArrayLike | None, *, reset: bool
+    ) -> tuple[Table, Table, EraGroups]:
+        """Predictions, features and eras."""
+        X = validate_table(self, X, reset=reset, ensure_all_finite=False)
+        return read_input(X, features, eras, self.feature_columns)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> Array:
         """Names of the predictions.

@@ -7,12 +7,14 @@ from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sknumerai._eras import EraGroups, group_eras, map_eras
+from sknumerai._era_loop import map_eras
+from sknumerai._eras import EraGroups
 from sknumerai._frames import Table, like_input, read_predictions
+from sknumerai._sklearn import Interval, StrOptions, validate_params
 from sknumerai._typing import Array, ArrayLike, ExposureLimit, Frame, Normalize, Scale
-from sknumerai.neutralization._base import split_input, warn_of_nan, warn_of_widened
+from sknumerai._warnings import warn_of_nan, warn_of_widened
+from sknumerai.neutralization._base import read_input
 from sknumerai.neutralization._clipping import ClipRecord, clipped_predictions
 from sknumerai.neutralization._limits import exposure_limits
 from sknumerai.neutralization._neutralize import NORMALIZE, SCALE
@@ -57,7 +59,7 @@ def clip_table(
         tol=tol,
         widen=on_infeasible == "warn",
     )
-    results = map_eras(kernel, groups, Table(values, "X"), features, n_jobs=n_jobs, verbose=verbose)
+    results = map_eras(kernel, groups, values, features, n_jobs=n_jobs, verbose=verbose)
     blocks = [block for block, _ in results]
     records = [
         replace(record, era=label, prediction=name)
@@ -179,11 +181,10 @@ def clip_exposure(
     >>> round(record.correlation, 3)
     0.988
     """
-    table, exposures = split_input(predictions, features, None)
-    groups = group_eras(eras, table.n_rows)
+    table, given, groups = read_input(predictions, features, eras, name="predictions")
     values, records = clip_table(
         table,
-        exposures,
+        given,
         groups,
         max_exposure=max_exposure,
         feature_groups=feature_groups,

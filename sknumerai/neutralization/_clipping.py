@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sknumerai._kernels.ranks import normalize_columns, scale_columns
+from sknumerai._kernels.standardized_features import StandardizedFeatures
 from sknumerai._typing import Array, EraLabel, Normalize, Scale
 from sknumerai.exceptions import InfeasibleExposureError
-from sknumerai.neutralization._linalg import StandardizedFeatures
-from sknumerai.neutralization._scaling import normalize_columns, scale_columns
 from sknumerai.neutralization._square_root_lasso import square_root_lasso
 
 WIDENED = 1.01  # multiple of the tightest workable limits used where none can be met

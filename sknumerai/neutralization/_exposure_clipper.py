@@ -63,7 +63,7 @@ class ExposureClipper(PredictionTransformer):
         Positions of the predictions in X.
     feature_names_ : list or None
         Names of the features whose exposures are limited.
-    n_exposures_ : int
+    n_features_ : int
         Their number.
     eras_given_ : bool
         Whether eras were given at `fit`, and therefore are required at `transform`.

@@ -6,7 +6,9 @@ from scipy.optimize import brentq, nnls
 
 from sknumerai._typing import Array
 
-ZERO_RESIDUAL = 1e-6  # relative to the response: a smaller residual is noise
+# Norm of a residual, relative to the response, that counts as nothing: the correlations of a
+# smaller one have too few digits to be compared with limits.
+VANISHING_NORM = 1e-6
 NO_MULTIPLE = 1e6  # limits that would have to be widened beyond this are zeros in effect
 
 
@@ -56,9 +58,9 @@ def least_distance_lasso(
         weights = multipliers[k:] - multipliers[:k]
         return weights, float(np.linalg.norm(response - design @ weights))
 
-    weights, left = solve(ZERO_RESIDUAL)
-    if left <= ZERO_RESIDUAL:
-        multiple = ZERO_RESIDUAL / max(left, np.finfo(float).tiny)
+    weights, left = solve(VANISHING_NORM)
+    if left <= VANISHING_NORM:
+        multiple = VANISHING_NORM / max(left, np.finfo(float).tiny)
         return weights, multiple if multiple < NO_MULTIPLE else np.inf
-    norm = brentq(lambda t: solve(t)[1] - t, ZERO_RESIDUAL, 1.0, xtol=1e-15, rtol=1e-14)
+    norm = brentq(lambda t: solve(t)[1] - t, VANISHING_NORM, 1.0, xtol=1e-15, rtol=1e-14)
     return solve(norm)[0], 1.0

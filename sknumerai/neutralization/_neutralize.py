@@ -6,14 +6,16 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from sknumerai._eras import EraGroups, group_eras, map_eras
+from sknumerai._era_loop import map_eras
+from sknumerai._eras import EraGroups
 from sknumerai._frames import Table, like_input, read_predictions
+from sknumerai._kernels.projection import neutral_predictions
+from sknumerai._kernels.ranks import normalize_columns, scale_columns
+from sknumerai._sklearn import Interval, StrOptions, validate_params
 from sknumerai._typing import Array, ArrayLike, Frame, Normalize, Scale
-from sknumerai.neutralization._base import split_input, warn_of_nan
-from sknumerai.neutralization._projection import neutral_predictions
-from sknumerai.neutralization._scaling import normalize_columns, scale_columns
+from sknumerai._warnings import warn_of_nan
+from sknumerai.neutralization._base import read_input
 
 NORMALIZE = [StrOptions({"rank", "gaussian"}), None]
 SCALE = [StrOptions({"minmax", "std"}), None]
@@ -34,7 +36,7 @@ def neutralize_table(
     """Neutralize all prediction columns of a table, era by era, at several proportions."""
     values = read_predictions(predictions, groups)
     kernel = partial(neutralize_era, proportions=proportions, normalize=normalize, scale=scale)
-    blocks = map_eras(kernel, groups, Table(values, "X"), features, n_jobs=n_jobs, verbose=verbose)
+    blocks = map_eras(kernel, groups, values, features, n_jobs=n_jobs, verbose=verbose)
     warn_of_nan(groups.labels, blocks)
     return groups.assemble(blocks).astype(values.dtype, copy=False)
 
@@ -131,15 +133,14 @@ def neutralize(
     >>> bool(np.abs(exposures).max() < 1e-12)
     True
     """
-    table, exposures = split_input(predictions, features, None)
-    groups = group_eras(eras, table.n_rows)
+    table, given, groups = read_input(predictions, features, eras, name="predictions")
     shares: Any = [proportion] if isinstance(proportion, Real) else proportion
     proportions = [float(share) for share in shares]
     if not proportions or not all(0.0 <= share <= 1.0 for share in proportions):
         raise ValueError(f"proportion must hold numbers in [0, 1]; found {proportion!r}.")
     values = neutralize_table(
         table,
-        exposures,
+        given,
         groups,
         proportions=proportions,
         normalize=normalize,

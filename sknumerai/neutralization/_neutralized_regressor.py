@@ -4,9 +4,7 @@ from collections.abc import Callable
 from inspect import signature
 from typing import Any, ClassVar, Self
 
-import narwhals as nw
 import numpy as np
-import pandas as pd
 from joblib import Memory
 from sklearn import get_config
 from sklearn.base import BaseEstimator, RegressorMixin, clone
@@ -20,14 +18,14 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import (
     check_array,
-    check_consistent_length,
     check_is_fitted,
     check_memory,
-    validate_data,
 )
 
+from sknumerai._columns import take_columns
 from sknumerai._eras import require_eras
-from sknumerai._frames import take_columns
+from sknumerai._rows import check_same_labels
+from sknumerai._sklearn import check_target, validate_table
 from sknumerai._typing import Array, ArrayLike, FeatureColumns
 from sknumerai.exceptions import MissingErasError
 
@@ -133,7 +131,10 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         MissingErasError
             If the regressor can get eras only by metadata routing, and that is off.
         """
-        X, y = self._validate(X, y)
+        check_same_labels(X=X, y=y, eras=eras, features=features)
+        X = validate_table(self, X, reset=True, ensure_all_finite=False)
+        check_target(self, X, y)
+        y = check_array(y, input_name="y", ensure_2d=False, dtype="numeric")
         features = take_columns(
             X if features is None else features, "features", self.feature_columns
         )
@@ -176,9 +177,10 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
             If eras were given at `fit` and are not now.
         """
         check_is_fitted(self)
-        X, _ = self._validate(X)
         caller = f"{type(self).__name__}.predict"
         require_eras(eras, given_at_fit=self.eras_given_, caller=caller)
+        check_same_labels(X=X, eras=eras, features=features)
+        X = validate_table(self, X, reset=False, ensure_all_finite=False)
         features = take_columns(
             X if features is None else features, "features", self.feature_columns
         )
@@ -260,23 +262,6 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
             regressor={method: regressor_params},
             transformer={step: _accepted(getattr(self.transformer, step), given)},
         )
-
-    def _validate(self, X: Any, y: Any = "no_validation") -> tuple[Any, Any]:
-        """X, which stays as it is if a frame, and y, checked together at fit."""
-        reset = not isinstance(y, str)
-        frame = nw.from_native(X, eager_only=True, pass_through=True)
-        if not isinstance(frame, nw.DataFrame):
-            checks = {"dtype": "numeric", "ensure_all_finite": False}
-            if not reset:
-                return validate_data(self, X, reset=False, **checks), y
-            X_checked, y = validate_data(self, X, y, multi_output=True, y_numeric=True, **checks)
-            return X_checked, y
-        header = pd.DataFrame(columns=frame.columns)
-        validate_data(self, header, reset=reset, skip_check_array=True)
-        if reset:
-            y = check_array(y, input_name="y", ensure_2d=False, dtype="numeric")
-            check_consistent_length(X, y)
-        return X, y
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+from sknumerai._kernels.linalg import one_thread
 from sknumerai._typing import Array
-from sknumerai.neutralization._least_distance import ZERO_RESIDUAL
-from sknumerai.neutralization._linalg import one_thread
+from sknumerai.neutralization._least_distance import VANISHING_NORM
 
 FREE, AT_UPPER, AT_LOWER, FIXED = 0, 1, -1, 2  # FREE: inside its limits, weight zero
 FULL_STEPS = 8  # block steps without progress before single (Murty) steps
@@ -16,7 +16,7 @@ MAX_PIVOTS = 300
 MAX_STEPS = 100
 SLACK = 1e-12  # in units of correlation
 ACCURACY = 1e-11  # relative, of the residual norm
-DEPENDENT_PIVOT = 1e-9  # squared Cholesky pivots below mean dependent columns
+UNSAFE_PIVOT = 1e-9  # squared Cholesky pivots below leave too few digits to pivot by
 PROXIMAL = 1e-7  # regularization that makes pivoting well-posed on dependent columns
 PROXIMAL_ACCURACY = 1e-12
 MAX_PROXIMAL_STEPS = 200
@@ -130,7 +130,7 @@ class GramProblem:
             if not low < candidate < high:
                 candidate = solution.norm if low < solution.norm < high else 0.5 * (low + high)
             norm = float(candidate)
-            if norm < ZERO_RESIDUAL:
+            if norm < VANISHING_NORM:
                 raise ZeroResidualError
         raise PivotingError(f"no residual norm found in {MAX_STEPS} steps")
 
@@ -180,7 +180,7 @@ class GramProblem:
             factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
         except LinAlgError:
             raise DependentColumnsError from None
-        if len(gram) and np.diag(factor[0]).min() ** 2 < min(DEPENDENT_PIVOT, 0.5 * (shift or 1.0)):
+        if len(gram) and np.diag(factor[0]).min() ** 2 < min(UNSAFE_PIVOT, 0.5 * (shift or 1.0)):
             raise DependentColumnsError
         return cho_solve(factor, right, check_finite=False)
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sknumerai._kernels.projection import FeatureProjection
+from sknumerai._kernels.standardized_features import StandardizedFeatures
 from sknumerai._typing import Array
 from sknumerai.exceptions import InfeasibleExposureError, SolverError
-from sknumerai.neutralization._least_distance import ZERO_RESIDUAL, least_distance_lasso
-from sknumerai.neutralization._linalg import StandardizedFeatures
+from sknumerai.neutralization._least_distance import VANISHING_NORM, least_distance_lasso
 from sknumerai.neutralization._pivoting import ACCURACY, GramProblem, PivotingError
-from sknumerai.neutralization._projection import FeatureProjection
 
 FIRST_COLUMNS = 128  # most violated limits that enter the working set at first; then it doubles
 WHOLE_GRAM = 0.5  # share of the features in the working set from which on all are taken
@@ -162,7 +162,7 @@ def _certificate(
 def _neutralized(part: StandardizedFeatures, response: Array) -> tuple[Array, Array]:
     """The solution where all limits are zero: full neutralization."""
     residual, weights = FeatureProjection(part).split(response[:, None])
-    if np.linalg.norm(residual) < ZERO_RESIDUAL:
+    if np.linalg.norm(residual) < VANISHING_NORM:
         raise _infeasible(part, np.inf)
     return residual[:, 0], weights
 

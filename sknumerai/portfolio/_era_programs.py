@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from sknumerai._eras import Rows, group_eras, naming_era
-from sknumerai._frames import Table
+from sknumerai._era_loop import naming_era
+from sknumerai._eras import Rows, group_eras
+from sknumerai._rows import check_same_rows
 from sknumerai._typing import Array, ArrayLike
 from sknumerai.portfolio._portfolio_optimizer import PortfolioOptimizer
 from sknumerai.portfolio._risk_data import RiskTables
@@ -37,9 +38,8 @@ class EraPrograms:
     ):
         self.optimizer = optimizer
         self.groups = group_eras(eras, n_rows)
-        by_row = ((values, name) for name, values in risk.items() if has_rows(name, values))
-        first = next(by_row, (np.zeros((n_rows, 1)), "signal"))
-        self.tables = RiskTables(Table(*first), **risk)
+        self.tables = RiskTables(n_rows, **risk)
+        check_same_rows(self.groups, *self.tables.row_tables)
         self._positions = {label: i for i, label in enumerate(self.groups.labels)}
         self._forget()
 

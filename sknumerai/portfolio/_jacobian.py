@@ -2,14 +2,12 @@
 
 import numpy as np
 import scipy.linalg
-from scipy.linalg import lapack
 
+from sknumerai._kernels.linalg import pivoted_cholesky
 from sknumerai._typing import Array
 from sknumerai.portfolio._dual import Dual, DualPoint
 from sknumerai.portfolio._hessian import Hessian
 from sknumerai.portfolio._newton import stationarity
-
-DEPENDENT = 1e-12  # pivot, of a matrix of unit diagonal, below which a row depends on the others
 
 
 class Jacobian:
@@ -52,7 +50,7 @@ class Jacobian:
             signs = hessian.columns[np.ix_(self.free, caps)]
             self.columns = np.hstack([self.columns, signs])
         matrix = hessian.matrix()[np.ix_(active, active)]
-        self.kept, self.factor = _independent_factor(matrix)
+        self.factor, self.kept = pivoted_cholesky(matrix)
         self.n = dual.program.n
         n_pressing = int((active[self.kept] >= dual.n_factors).sum())
         self.n_directions = max(len(self.free) - n_pressing, 0)
@@ -69,11 +67,3 @@ class Jacobian:
         result = np.zeros((self.n, vectors.shape[1]))
         result[self.free] = (whitened - columns @ moved) / self.root[:, None]
         return result
-
-
-def _independent_factor(matrix: Array) -> tuple[Array, Array]:
-    """Rows of a positive semidefinite matrix that span the others, and their Cholesky factor."""
-    if not len(matrix):
-        return np.zeros(0, dtype=np.intp), np.zeros((0, 0))
-    factor, pivots, rank, _ = lapack.dpstrf(matrix, lower=1, tol=DEPENDENT)
-    return pivots[:rank] - 1, np.asfortranarray(np.tril(factor[:rank, :rank]))

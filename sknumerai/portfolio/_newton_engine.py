@@ -4,9 +4,9 @@ from sys import float_info
 
 import numpy as np
 
+from sknumerai._kernels.linalg import one_thread
 from sknumerai._typing import Array
 from sknumerai.exceptions import InfeasiblePortfolioError, SolverError
-from sknumerai.neutralization._linalg import one_thread
 from sknumerai.portfolio._certificates import (
     Certificate,
     farkas_certificate,

@@ -6,10 +6,11 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sknumerai._frames import Table
+from sknumerai._rows import check_same_rows
+from sknumerai._sklearn import Interval, StrOptions
 from sknumerai._typing import Array, ArrayLike
 from sknumerai.portfolio._cvxpy_engine import CvxpyEngine, CvxpyProgram
 from sknumerai.portfolio._library import cvxpy_problem
@@ -264,7 +265,7 @@ class PortfolioOptimizer(BaseEstimator):
         """
         values, table = read_signal(signal)
         tables = RiskTables(
-            table,
+            table.n_rows,
             factor_loadings=factor_loadings,
             factor_covariance=factor_covariance,
             specific_variance=specific_variance,
@@ -272,6 +273,7 @@ class PortfolioOptimizer(BaseEstimator):
             sectors=sectors,
             previous_weights=previous_weights,
         )
+        check_same_rows(table, *tables.row_tables)
         self._keep(self.make_engine(tables.era(None, slice(0, len(values)))).solve(values))
         return self
 

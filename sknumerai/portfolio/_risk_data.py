@@ -8,8 +8,10 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from sknumerai._eras import Rows, naming_era
-from sknumerai._frames import Table, check_same_rows
+from sknumerai._era_loop import naming_era
+from sknumerai._eras import Rows
+from sknumerai._frames import Table, numeric_table
+from sknumerai._rows import HasRows, RowLabels, row_index
 from sknumerai._typing import Array
 
 RISK_NAMES = (
@@ -62,8 +64,8 @@ class RiskTables:
 
     Parameters
     ----------
-    predictions : Table
-        The table whose rows the data belong to.
+    n_rows : int
+        Number of rows that the data belong to.
     **data : array-like, DataFrame, Series, dict or None
         Under the names of `RISK_NAMES`.
 
@@ -75,7 +77,7 @@ class RiskTables:
         If a name is unknown.
     """
 
-    def __init__(self, predictions: Table, **data: Any):
+    def __init__(self, n_rows: int, **data: Any):
         unknown = set(data) - set(RISK_NAMES)
         if unknown:
             raise TypeError(
@@ -84,19 +86,18 @@ class RiskTables:
         self.covariance = data.pop("factor_covariance", None)
         self.tables: dict[str, Table] = {}
         self.sectors: Array | None = None
+        self.row_tables: list[HasRows] = []
         for name, values in data.items():
             if values is None:
                 continue
             if name == "specific_variance" and np.ndim(values) == 0:
-                values = np.full(predictions.n_rows, values, dtype=np.float64)
+                values = np.full(n_rows, values, dtype=np.float64)
             if name == "sectors":
-                self.sectors = _labels(values, predictions.n_rows)
-                check_same_rows(predictions, Table(values, name))
+                self.sectors = _labels(values, n_rows)
+                self.row_tables.append(RowLabels(name, len(self.sectors), row_index(values)))
                 continue
-            table = Table(values, name)
-            table = table.subset(table.columns)
-            check_same_rows(predictions, table)
-            self.tables[name] = table
+            self.tables[name] = numeric_table(values, name)
+            self.row_tables.append(self.tables[name])
         if "factor_loadings" in self.tables and "specific_variance" not in self.tables:
             raise ValueError(
                 "factor_loadings were given without specific_variance; pass both, in the same "

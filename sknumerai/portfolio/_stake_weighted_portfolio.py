@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from sknumerai._sklearn import Interval, StrOptions, validate_params
 from sknumerai._typing import ArrayLike
 from sknumerai.portfolio._portfolio_layer import PortfolioLayer
 

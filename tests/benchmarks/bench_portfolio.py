@@ -57,11 +57,10 @@ def signals(n, count, correlation=0.9, rms=1e-3):
 
 
 def engine_of(n):
-    from sknumerai._frames import Table as Rows
     from sknumerai.portfolio._risk_data import RiskTables
 
     era, risk = market(n)
-    tables = RiskTables(Rows(era.returns, "returns"), **risk)
+    tables = RiskTables(len(era.returns), **risk)
     return fund(n).make_engine(tables.era(None, slice(0, n))), era.returns
 
 

@@ -162,7 +162,7 @@ def test_errors(table):
     missing[3] = None
     with pytest.raises(ValueError, match=r"1 of 402 ids are missing, first at row 3"):
         churn(table.predictions, **given | {"ids": missing})
-    with pytest.raises(ValueError, match=r"ids has 2 entries for 402 rows"):
+    with pytest.raises(ValueError, match=r"ids has 2 rows and y_pred has 402"):
         churn(table.predictions, **given | {"ids": ["a", "b"]})
     with pytest.raises(ValueError, match=r"only one era"):
         churn(table.predictions, **given | {"eras": "X"})

@@ -16,11 +16,11 @@ pytest.importorskip("skorch")
 
 from skorch.callbacks import Callback  # noqa: E402
 
+from sknumerai._kernels import standardized_features  # noqa: E402
+from sknumerai._kernels.standardized_features import StandardizedFeatures  # noqa: E402
 from sknumerai.neural_network import EraNeutralizer, _era_factor, _fnc_batches  # noqa: E402
 from sknumerai.neural_network._dropout import Dropout  # noqa: E402
 from sknumerai.neural_network._era_factor import factorize_features  # noqa: E402
-from sknumerai.neutralization import _linalg  # noqa: E402
-from sknumerai.neutralization._linalg import StandardizedFeatures  # noqa: E402
 
 SIZES = [5, 50, 2, 30, 2, 7, 40, 3, 20, 50]  # of eras; the last one is for validation
 
@@ -137,7 +137,7 @@ PREDICTION = RNG.normal(size=600) + NORMAL[:, 0] + INTEGERS[:, 0] / 4
 
 
 def test_quarters_are_looked_for_in_every_block(monkeypatch):
-    monkeypatch.setattr(_linalg, "BLOCK_SIZE", 1000)
+    monkeypatch.setattr(standardized_features, "BLOCK_SIZE", 1000)
     features = INTEGERS / 4
     assert StandardizedFeatures(features).unit == 0.25
     features[-1, -1] = 0.3

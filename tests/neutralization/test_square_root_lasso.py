@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sknumerai._kernels.standardized_features import StandardizedFeatures
 from sknumerai.exceptions import InfeasibleExposureError, SolverError
 from sknumerai.neutralization import _square_root_lasso as module
 from sknumerai.neutralization import clip_exposure, neutralize
 from sknumerai.neutralization._least_distance import least_distance_lasso
-from sknumerai.neutralization._linalg import StandardizedFeatures
 from sknumerai.neutralization._pivoting import GramProblem, PivotingError
 from sknumerai.neutralization._square_root_lasso import square_root_lasso
 from tests._reference import best_correlation, exposures, make_era, standardized

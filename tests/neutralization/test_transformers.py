@@ -602,7 +602,7 @@ class TestPipelines:
 def test_rank_columns(dtype):
     from scipy.stats import rankdata
 
-    from sknumerai.neutralization._scaling import rank_columns
+    from sknumerai._kernels.ranks import rank_columns
 
     rng = np.random.default_rng(0)
     for n in (1, 2, 5, 300):
@@ -620,7 +620,7 @@ def test_ranks_of_many_rows(n, kind):
     """Twice a rank outgrows 16 bits above 2**15 rows."""
     from scipy.stats import rankdata
 
-    from sknumerai.neutralization._scaling import half_ranks, rank_columns
+    from sknumerai._kernels.ranks import half_ranks, rank_columns
 
     rng = np.random.default_rng(n)
     values = {
@@ -640,7 +640,7 @@ def test_half_ranks_of_tied_and_distinct_rows_together():
     """Rows without ties take a shorter path, next to rows with them."""
     from scipy.stats import rankdata
 
-    from sknumerai.neutralization._scaling import half_ranks
+    from sknumerai._kernels.ranks import half_ranks
 
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(6, 50))

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linprog, minimize
 
-from sknumerai._frames import Table
 from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._risk_data import RiskTables
 
@@ -36,7 +35,7 @@ class Case:
         return self.optimizer(**params).fit(self.signal, **self.risk)
 
     def engine(self, **params):
-        tables = RiskTables(Table(self.signal, "signal"), **self.risk)
+        tables = RiskTables(len(self.signal), **self.risk)
         return self.optimizer(**params).make_engine(tables.era(None, slice(0, len(self.signal))))
 
     def without(self, *names):

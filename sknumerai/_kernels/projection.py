@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.linalg import cho_solve, lapack
 
+from sknumerai._kernels.linalg import pivoted_cholesky
+from sknumerai._kernels.standardized_features import StandardizedFeatures
 from sknumerai._typing import Array
-from sknumerai.neutralization._linalg import StandardizedFeatures
 
 OFFICIAL_RCOND = 1e-6  # of numerai-tools
-DEPENDENT_PIVOT = 1e-12  # squared pivots of the correlation matrix: below, a dependent column;
-SAFE_PIVOT = 1e-6  # above, an independent one; in between the official rule decides
+# Squared pivots of the correlation matrix: below DEPENDENT_PIVOT, a dependent column; above this,
+# an independent one; in between the official rule decides.
+SAFE_PIVOT = 1e-6
 SAFE_SINGLE_PIVOT = 1e-3  # below, a single-precision factor is no reliable preconditioner
 SMALL = 512  # features up to which the pivoted factorization is cheap
 ACCURACY = 1e-12  # relative, of the residual
@@ -104,12 +106,9 @@ def _single_precision_solve(features: StandardizedFeatures) -> Solve | None:
 
 def _pivoted_solve(features: StandardizedFeatures) -> Solve | None:
     """Solutions of R w = g on independent columns, or None where independence is in doubt."""
-    factor, pivots, rank, _ = lapack.dpstrf(
-        features.gram().T, tol=DEPENDENT_PIVOT, lower=1, overwrite_a=1
-    )
-    if rank and np.diag(factor)[:rank].min() ** 2 < SAFE_PIVOT:
+    factor, independent = pivoted_cholesky(features.gram().T, overwrite=True)
+    if len(factor) and np.diag(factor).min() ** 2 < SAFE_PIVOT:
         return None
-    factor, independent = factor[:rank, :rank], pivots[:rank] - 1
 
     def solve(gradient: Array) -> Array:
         weights = np.zeros_like(gradient)

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from sknumerai._typing import Array
-from sknumerai.metrics._correlation import (
+from sknumerai._kernels.correlation import (
     known_targets,
     neutral_residual,
     rows_of,
     top_and_bottom,
 )
-from sknumerai.neutralization._projection import ZERO_RESIDUAL
-from sknumerai.neutralization._scaling import normalize_columns
+from sknumerai._kernels.projection import ZERO_RESIDUAL
+from sknumerai._kernels.ranks import normalize_columns
+from sknumerai._typing import Array
 
 NEARLY_NOTHING = 1e-12  # share of a sum of squares below which its difference has few digits
 BUCKETS = 4.0  # targets in [0, 1] are scored as the buckets 0 to 4, as in numerai-tools

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sknumerai.neutralization import _linalg
-from sknumerai.neutralization._linalg import StandardizedFeatures
+from sknumerai._kernels import standardized_features
+from sknumerai._kernels.standardized_features import StandardizedFeatures
 from tests._reference import standardized
 
 
@@ -40,7 +40,9 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_products_equal_those_of_the_dense_matrix(kind, monkeypatch):
-    monkeypatch.setattr(_linalg, "BLOCK_SIZE", 1000)  # several blocks, the last one shorter
+    monkeypatch.setattr(
+        standardized_features, "BLOCK_SIZE", 1000
+    )  # several blocks, the last one shorter
     rng = np.random.default_rng(0)
     features = _features(kind, rng)
     x = StandardizedFeatures(features)

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sknumerai.neutralization import _projection, neutralize
-from sknumerai.neutralization._linalg import StandardizedFeatures
-from sknumerai.neutralization._projection import FeatureProjection, neutral_predictions
+from sknumerai._kernels import projection
+from sknumerai._kernels.projection import FeatureProjection, neutral_predictions
+from sknumerai._kernels.standardized_features import StandardizedFeatures
+from sknumerai.neutralization import neutralize
 from tests._reference import exposures, make_era, neutralized
 
 
@@ -56,11 +57,11 @@ def test_nearly_dependent_features_follow_the_official_rule():
 
 @pytest.mark.parametrize("dependent", [False, True])
 def test_single_precision_factor_gives_double_precision_results(dependent, monkeypatch):
-    monkeypatch.setattr(_projection, "SMALL", 10)
+    monkeypatch.setattr(projection, "SMALL", 10)
     prediction, features = make_era(np.random.default_rng(6), 900, 60)
     if dependent:  # the single-precision factor must refuse, and the pivoted one take over
         features[:, 30] = features[:, 31]
-    solve = _projection._single_precision_solve(StandardizedFeatures(features))
+    solve = projection._single_precision_solve(StandardizedFeatures(features))
     assert (solve is None) is dependent
     np.testing.assert_allclose(
         neutral_predictions(prediction[:, None], features, [1.0])[:, 0],
@@ -73,7 +74,7 @@ def test_a_bad_preconditioner_is_noticed(monkeypatch):
     """Refinement that does not converge falls back to the double-precision factor."""
     prediction, features = make_era(np.random.default_rng(7), 300, 12)
     monkeypatch.setattr(
-        _projection, "_single_precision_solve", lambda features: lambda gradient: 5.0 * gradient
+        projection, "_single_precision_solve", lambda features: lambda gradient: 5.0 * gradient
     )
     np.testing.assert_allclose(
         neutral_predictions(prediction[:, None], features, [1.0])[:, 0],
@@ -112,7 +113,7 @@ def test_the_official_rule_sees_the_features_as_given():
     x = StandardizedFeatures(features)
     assert x.unit == 0.25
     np.testing.assert_array_equal(
-        _projection.official_design(x), np.column_stack([features, np.ones(30)])
+        projection.official_design(x), np.column_stack([features, np.ones(30)])
     )
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from sknumerai._kernels.correlation import top_and_bottom
+from sknumerai._kernels.standardized_features import StandardizedFeatures
 from sknumerai._typing import Array
-from sknumerai.metrics._correlation import top_and_bottom
-from sknumerai.neutralization._linalg import StandardizedFeatures
 
 
 def exposures(predictions: Array, features: Array, *, top_bottom: int | None = None) -> Array:

@@ -1,13 +1,12 @@
 """Kernel: one era's features as a standardized matrix, exactly and without copying it."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from contextlib import nullcontext
 
 import numpy as np
 from scipy.linalg import blas
-from sklearn.utils.parallel import _get_threadpool_controller
 
+from sknumerai._kernels.linalg import one_thread
 from sknumerai._typing import Array
 
 BLOCK_SIZE = 2**18  # values converted at a time, so that a block stays in the cache
@@ -16,17 +15,6 @@ SMALL_GRAM = 512  # features up to which a second thread costs more than it brin
 EXACT_FLOAT32 = 2**24  # integers below are exact in float32
 CONSTANT_COLUMN = 1e-20  # share of a sum of squares left after centring that is rounding
 QUARTERS = 4  # steps in which scaled tournament features come: 0, 0.25, 0.5, 0.75, 1
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """Context in which linear algebra runs on one thread.
-
-    For many small products and factorizations, which several threads make slower. And numpy and
-    scipy may each have a BLAS of their own, whose threads, still spinning after a product, take
-    the processors from the other's: only the large products and factorizations, all of scipy's
-    BLAS, are worth more than one.
-    """
-    return _get_threadpool_controller().limit(limits=1, user_api="blas")
 
 
 class StandardizedFeatures:

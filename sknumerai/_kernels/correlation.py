@@ -4,10 +4,10 @@ from typing import Literal
 
 import numpy as np
 
+from sknumerai._kernels.projection import FeatureProjection
+from sknumerai._kernels.ranks import normalize_columns
+from sknumerai._kernels.standardized_features import StandardizedFeatures
 from sknumerai._typing import Array
-from sknumerai.neutralization._linalg import StandardizedFeatures
-from sknumerai.neutralization._projection import FeatureProjection
-from sknumerai.neutralization._scaling import normalize_columns
 
 MAX_MISSING_TARGETS = 0.2  # share of an era's rows, as in numerai-tools
 POWER = 1.5  # stresses the tails, where the portfolio is

@@ -1,0 +1,93 @@
+"""Whether all tables of a call speak of the same rows, in the same order."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+
+class HasRows(Protocol):
+    """Anything that has one entry per row of a call: a table, eras, sectors."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def n_rows(self) -> int: ...
+    @property
+    def index(self) -> pd.Index | None: ...
+
+
+@dataclass(frozen=True)
+class RowLabels:
+    """The rows of something that is no `Table`."""
+
+    name: str
+    n_rows: int
+    index: pd.Index | None
+
+
+def row_index(data: Any) -> pd.Index | None:
+    """The row labels of a pandas object; other containers have none."""
+    return data.index if isinstance(data, pd.Series | pd.DataFrame) else None
+
+
+def check_same_rows(*tables: HasRows) -> None:
+    """Check that all tables of a call hold the same rows in the same order.
+
+    Any two pandas indexes must be equal, or share no label at all: then rows match by position.
+
+    Parameters
+    ----------
+    *tables : Table, EraGroups or RowLabels
+
+    Raises
+    ------
+    ValueError
+        If two of them have other numbers of rows, or some of the same labels in another order.
+    """
+    for table in tables[1:]:
+        if table.n_rows != tables[0].n_rows:
+            raise ValueError(
+                f"{table.name} has {table.n_rows} rows and {tables[0].name} has "
+                f"{tables[0].n_rows}; pass the same rows."
+            )
+    _check_indexes((table.name, table.index) for table in tables)
+
+
+def check_same_labels(**data: Any) -> None:
+    """Check the pandas indexes of a call's arguments, as `check_same_rows` does.
+
+    For estimators, which leave numbers of rows to scikit-learn. What has no index, or another
+    number of rows than the first that has one, is passed over.
+    """
+    indexes = [
+        (name, index) for name, value in data.items() if (index := row_index(value)) is not None
+    ]
+    _check_indexes((name, index) for name, index in indexes if len(index) == len(indexes[0][1]))
+
+
+def _check_indexes(indexes: Iterable[tuple[str, pd.Index | None]]) -> None:
+    distinct: list[tuple[str, pd.Index]] = []  # no two of which share a label
+    for name, index in indexes:
+        if index is None:
+            continue
+        for other, labels in distinct:
+            if index is labels or index.equals(labels):
+                break
+            _check_disjoint(other, labels, name, index)
+        else:
+            distinct.append((name, index))
+
+
+def _check_disjoint(left: str, left_index: pd.Index, right: str, right_index: pd.Index) -> None:
+    shared = int(left_index.isin(right_index).sum())
+    if shared:
+        row = int(np.flatnonzero(np.asarray(left_index != right_index))[0])
+        raise ValueError(
+            f"The indexes of {left} and {right} share {shared} of {len(left_index)} labels but are "
+            f"not equal (first difference at row {row}: {left_index[row]!r} and "
+            f"{right_index[row]!r}); align them, for example {right}.loc[{left}.index], or reset "
+            "both to match by position."
+        )
