@@ -905,7 +905,8 @@ class TestBadInput:
         scorer = TCScorer(BOX, stakes=market.stakes)
         with pytest.raises(
             ValueError,
-            match=r"In era 0002: user_predictions contains 1 (values .* row 3 of the era, column 2|infinite .* row 53 of)",
+            match=r"In era 0002: user_predictions contains 1 "
+            r"(values .* row 3 of the era, column 2|infinite .* row 53 of)",
         ):
             self._call(market, scorer, meta_model=None, user_predictions=users)
 
