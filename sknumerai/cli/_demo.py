@@ -4,32 +4,27 @@ import shlex
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from sknumerai._columns import FEATURE_PREFIX
-from sknumerai._era_loop import map_eras
-from sknumerai._eras import group_eras
-from sknumerai._frames import Table
-from sknumerai._kernels.aggregate import max_drawdown
-from sknumerai._kernels.correlation import pearson
-from sknumerai._kernels.ranks import normalize_columns
-from sknumerai._typing import Array
-from sknumerai.cli._demo_plot import plot_cumulative_scores
 from sknumerai.cli._errors import CommandError
 from sknumerai.cli._files import complete_or_absent, write_frame
 from sknumerai.cli._report import format_table
+from sknumerai.cli._score_outputs import plot_cumulative
 from sknumerai.datasets import read_tournament, write_tournament
-from sknumerai.metrics import max_feature_exposure, numerai_corr
+from sknumerai.metrics import corr_with, era_table, score_summary
 from sknumerai.neutralization import clip_exposure, neutralize
 
 MAX_EXPOSURE = 0.1
 NEXT_MAX_EXPOSURE = 0.05
 PROPORTIONS = (0.5, 1.0)
+STATISTICS = ["mean", "std", "sharpe", "max_drawdown"]
+WITH_RAW = "with_raw"
 MARKER = "README.txt"
 TITLE = "Files of `sknumerai demo`"
 DESCRIPTION = f"""{TITLE}: a synthetic tournament, and a model's predictions of it.
@@ -81,15 +76,25 @@ def run(
         _say(f"Clipping exposures to {MAX_EXPOSURE}, and neutralizing by {PROPORTIONS} ...")
         variants = _variants(raw, features, validation["era"], n_jobs)
         _say("Scoring ...\n")
-        scores = numerai_corr(
-            validation["target"], variants, eras=validation["era"], aggregate=None
+        with_raw = partial(corr_with, other=raw, method="spearman", aggregate=None)
+        per_era = era_table(
+            validation["target"],
+            variants,
+            eras=validation["era"],
+            features=features,
+            metrics={
+                "numerai_corr": "numerai_corr",
+                "max_exposure": "max_exposure",
+                WITH_RAW: with_raw,
+            },
         )
-        print(_table(scores, variants, features, validation["era"]))
+        print(_table(per_era))
         predictions = folder / "predictions.parquet"
         write_frame(variants.assign(era=validation["era"]), predictions)
         picture = folder / "cumulative_corr.png"
         with complete_or_absent(picture) as temporary:
-            plot_cumulative_scores(scores, temporary)
+            corr = pd.DataFrame(per_era.xs("numerai_corr", axis=1, level="metric"))
+            plot_cumulative({"CORR": corr}, temporary)
     except OSError as error:
         raise CommandError(
             f"--output-dir {folder} cannot be written to ({error.strerror or error}); name "
@@ -153,32 +158,20 @@ def _variants(raw: pd.Series, features: pd.DataFrame, eras: pd.Series, n_jobs: i
     )
 
 
-def _table(
-    scores: pd.DataFrame, variants: pd.DataFrame, features: pd.DataFrame, eras: pd.Series
-) -> str:
-    """Scores of every variant over the validation eras."""
-    exposures = max_feature_exposure(variants, features=features, eras=eras)
-    similarity = np.mean(
-        map_eras(_similarities, group_eras(eras, len(eras)), Table(variants, "variants")), axis=0
-    )
-    columns = [
-        scores.mean(),
-        scores.std(ddof=0),
-        scores.mean() / scores.std(ddof=0),
-        scores.apply(lambda column: max_drawdown(column.to_numpy())),
-        exposures,
-        similarity,
+def _table(per_era: pd.DataFrame) -> str:
+    """Statistics of every variant over the validation eras."""
+    summary = score_summary(per_era)
+    rows = [
+        [
+            name,
+            *map(float, summary.loc[(name, "numerai_corr"), STATISTICS]),
+            *(float(summary.loc[(name, metric), "mean"]) for metric in ("max_exposure", WITH_RAW)),
+        ]
+        for name in per_era.columns.unique("prediction")
     ]
-    rows = [[name, *map(float, row)] for name, *row in zip(variants, *columns, strict=True)]
     header = ["variant", "mean", "std", "Sharpe", "drawdown", "mean over eras", "with raw"]
-    above = [("", 1), (f"CORR over {len(scores)} eras", 4), ("max exposure", 1), ("corr.", 1)]
+    above = [("", 1), (f"CORR over {len(per_era)} eras", 4), ("max exposure", 1), ("corr.", 1)]
     return format_table(header, rows, above=above)
-
-
-def _similarities(variants: Array) -> Array:
-    """Correlation of the first column with every column, all as normal quantiles."""
-    normalized = normalize_columns(variants, "gaussian")
-    return pearson(normalized[:, 0], normalized)
 
 
 def _next_command(predictions: Path, features: Path, output: Path) -> str:

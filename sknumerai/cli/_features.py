@@ -14,10 +14,9 @@ from sknumerai._columns import FEATURE_PREFIX
 from sknumerai._eras import EraGroups, group_eras, name_era
 from sknumerai._typing import Array, EraLabel
 from sknumerai.cli._errors import CommandError, naming_option
-from sknumerai.cli._files import ID, check_ids, check_input, list_some
+from sknumerai.cli._files import ID, check_ids, list_some, read_columns, read_head
 from sknumerai.datasets import EraReader
 from sknumerai.datasets._feature_sets import get_feature_set
-from sknumerai.datasets._parquet import index_columns, open_parquet
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,10 @@ class FeatureFile:
 
     def __init__(self, path: Path, choice: FeatureChoice, era_column: str | None):
         self.path, self.era_column = path, era_column
-        check_input("--features", path, (".parquet",))
-        with naming_option("--features", path), open_parquet(path) as file:
-            self._schema = file.schema_arrow
-            if file.metadata.num_rows == 0:
-                raise CommandError(f"--features {path} has no rows; download or write it again.")
-        index = index_columns(self._schema)
-        # A column of ids is meant where there is one, whatever the file has as its index.
-        self._id = [ID] if ID in self._schema.names and ID not in index else []
+        head = read_head("--features", path)
+        self._schema, self._id, index = head.schema, head.id, head.index
+        if head.n_rows == 0:
+            raise CommandError(f"--features {path} has no rows; download or write it again.")
         if era_column is not None and era_column in index:
             raise CommandError(
                 f"--features {path} has the era column {era_column!r} as its index; write it with "
@@ -213,9 +208,7 @@ class FeatureFile:
         return pd.Index(frame[ID]) if self._id else frame.index
 
     def _read_whole(self, columns: list[str]) -> Any:
-        with open_parquet(self.path) as file:
-            names = [*columns, *self._id, *index_columns(file.schema_arrow)]
-            return file.read(columns=list(dict.fromkeys(names))).to_pandas()
+        return read_columns(self.path, [*columns, *self._id])
 
 
 @dataclass(frozen=True)

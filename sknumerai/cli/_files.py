@@ -42,6 +42,43 @@ class Predictions:
     values: Array
 
 
+@dataclass(frozen=True)
+class ParquetHead:
+    """What a parquet file says of itself.
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+    n_rows : int
+    index : list of str
+        Columns that pandas takes for the index.
+    id : list of str
+        The column of ids, where there is one beside the index: it is meant whatever the index is.
+    """
+
+    schema: pa.Schema
+    n_rows: int
+    index: list[str]
+    id: list[str]
+
+
+def read_head(option: str, path: Path) -> ParquetHead:
+    """Read the schema of a parquet file that an option names."""
+    check_input(option, path, (".parquet",))
+    with naming_option(option, path), open_parquet(path) as file:
+        schema, n_rows = file.schema_arrow, file.metadata.num_rows
+    index = index_columns(schema)
+    return ParquetHead(schema, n_rows, index, [ID] * (ID in schema.names and ID not in index))
+
+
+def read_columns(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Some columns of a parquet file, by default all, and its index."""
+    with open_parquet(path) as file:
+        if columns is not None:
+            columns = list(dict.fromkeys([*columns, *index_columns(file.schema_arrow)]))
+        return file.read(columns=columns).to_pandas()
+
+
 def check_suffix(option: str, path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
     """Insist on a file name extension that says what the file is."""
     if path.suffix.lower() not in suffixes:

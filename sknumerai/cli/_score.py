@@ -1,9 +1,8 @@
 """The subcommand ``score``: predictions and targets whole, features era by era."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,6 @@ import pandas as pd
 
 from sknumerai._era_loop import stream_eras
 from sknumerai._eras import name_era
-from sknumerai._kernels.contribution import correlation_contribution
-from sknumerai._kernels.correlation import (
-    correlation_with,
-    feature_neutral_correlation,
-    numerai_correlation,
-)
-from sknumerai._kernels.exposure import max_exposures
 from sknumerai._typing import Array, EraLabel
 from sknumerai._warnings import warn_of_eras
 from sknumerai.cli._errors import CommandError
@@ -29,49 +21,13 @@ from sknumerai.cli._score_inputs import Aligned, align, read_reference, read_tar
 from sknumerai.cli._score_outputs import check_outputs, write_outputs
 from sknumerai.exceptions import ConstantPredictionWarning
 from sknumerai.metrics import score_summary
+from sknumerai.metrics._catalogue import METRICS
 
 STATISTICS = ("mean", "std", "sharpe", "max_drawdown", "hit_rate", "n_eras")
 HEADER = ("mean", "std", "Sharpe", "drawdown", "hit rate", "eras")
 NOT_OF_SCORES = ("mean", "std", "n_eras")
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A metric of one era.
-
-    Attributes
-    ----------
-    title : str
-    kernel : callable
-        Returns shape (n_predictions,).
-    tables : tuple of str
-        The kernel's arguments.
-    is_score : bool
-        Whether its sum over eras, and its sign, mean something.
-    """
-
-    title: str
-    kernel: Callable[..., Array]
-    tables: tuple[str, ...]
-    is_score: bool = True
-
-
-# Named as in `era_table`.
-METRICS = {
-    "numerai_corr": Metric("CORR", numerai_correlation, ("targets", "predictions")),
-    "fnc": Metric("FNC", feature_neutral_correlation, ("targets", "predictions", "features")),
-    "mmc": Metric("MMC", correlation_contribution, ("targets", "predictions", "meta_model")),
-    "bmc": Metric("BMC", correlation_contribution, ("targets", "predictions", "benchmark")),
-    "cwmm": Metric(
-        "corr. with meta model",
-        partial(correlation_with, method="numerai"),
-        ("predictions", "meta_model"),
-        is_score=False,
-    ),
-    "max_exposure": Metric(
-        "max exposure", max_exposures, ("predictions", "features"), is_score=False
-    ),
-}
 PLOTTED = ("numerai_corr", "mmc")
 
 
@@ -116,10 +72,11 @@ class Job:
 
 def score_era(tables: Mapping[str, Array | None]) -> dict[str, Array]:
     """All metrics of one era whose tables are there, each of shape (n_predictions,)."""
+    given = {name: table for name, table in tables.items() if table is not None}
     return {
-        name: metric.kernel(*(tables[table] for table in metric.tables))
+        name: metric.score_era(given)
         for name, metric in METRICS.items()
-        if all(tables.get(table) is not None for table in metric.tables)
+        if metric.default and metric.needs_only(given)
     }
 
 
@@ -206,8 +163,8 @@ def _score_eras(job: Job, aligned: Aligned, features: FeatureFile | None) -> lis
             blocks = features.blocks(matched.labels)
         for i, rows, feature_block in zip(order, row_sets, blocks, strict=True):
             tables: dict[str, Array | None] = {
-                "targets": aligned.targets[rows],
-                "predictions": aligned.predictions[rows],
+                "y_true": aligned.targets[rows],
+                "y_pred": aligned.predictions[rows],
                 "features": feature_block,
             }
             for name, values in aligned.references.items():

@@ -17,12 +17,11 @@ from sknumerai.cli._files import (
     ID,
     Predictions,
     check_ids,
-    check_input,
     list_some,
+    read_head,
     read_predictions,
 )
 from sknumerai.datasets import EraReader
-from sknumerai.datasets._parquet import index_columns, open_parquet
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,8 @@ def read_targets(path: Path, column: str, era_column: str) -> Targets:
         If the file cannot be read, or ids, eras or targets are missing, repeated or no numbers.
     """
     source = f"--targets {path}"
-    check_input("--targets", path, (".parquet",))
-    with naming_option("--targets", path), open_parquet(path) as file:
-        schema = file.schema_arrow
-    index = index_columns(schema)
-    own_id = [ID] if ID in schema.names and ID not in index else []
+    head = read_head("--targets", path)
+    schema, index, own_id = head.schema, head.index, head.id
     if not own_id and len(index) != 1:
         raise CommandError(
             f"{source} has no column {ID!r} and no index of ids; write the file with the ids of "

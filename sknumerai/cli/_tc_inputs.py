@@ -12,9 +12,15 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from sknumerai._eras import EraGroups
 from sknumerai._typing import Array, EraLabel
 from sknumerai.cli._errors import CommandError, naming_option
-from sknumerai.cli._files import check_ids, check_input, list_some, read_csv, read_table
+from sknumerai.cli._files import (
+    check_ids,
+    check_input,
+    list_some,
+    read_columns,
+    read_csv,
+    read_table,
+)
 from sknumerai.cli._tc_rows import RowFile, locate
-from sknumerai.datasets._parquet import open_parquet
 
 USER, STAKE, RETURN = "user", "stake", "return"
 
@@ -95,8 +101,7 @@ def read_stakes(path: Path, users: Users, era_column: str) -> Array:
         if path.suffix.lower() == ".csv":
             frame = read_csv(path, (USER, era_column))
         else:
-            with open_parquet(path) as file:
-                frame = file.read().to_pandas()
+            frame = read_columns(path)
             if not isinstance(frame.index, pd.RangeIndex):
                 frame = frame.reset_index()
     _check_columns(frame, source)

@@ -11,9 +11,8 @@ import pyarrow as pa
 from sknumerai._eras import EraGroups, group_eras, name_era
 from sknumerai._typing import Array, EraLabel
 from sknumerai.cli._errors import CommandError, naming_option
-from sknumerai.cli._files import ID, check_ids, check_input, list_some
+from sknumerai.cli._files import ID, check_ids, list_some, read_columns, read_head
 from sknumerai.datasets import EraReader
-from sknumerai.datasets._parquet import index_columns, open_parquet
 
 
 class RowFile:
@@ -45,13 +44,10 @@ class RowFile:
     def __init__(self, option: str, path: Path, era_column: str):
         self.path, self.era_column = path, era_column
         self.option, self.source = option, f"{option} {path}"
-        check_input(option, path, (".parquet",))
-        with naming_option(option, path), open_parquet(path) as file:
-            schema, n_rows = file.schema_arrow, file.metadata.num_rows
-        if n_rows == 0:
+        head = read_head(option, path)
+        schema, self._id, index = head.schema, head.id, head.index
+        if head.n_rows == 0:
             raise CommandError(f"{self.source} has no rows; write it again.")
-        index = index_columns(schema)
-        self._id = [ID] if ID in schema.names and ID not in index else []
         if era_column in index:
             raise CommandError(
                 f"{self.source} has the era column {era_column!r} as its index; write it with the "
@@ -120,9 +116,7 @@ class RowFile:
         return pd.Index(frame[ID]) if self._id else frame.index
 
     def _read_whole(self, columns: list[str]) -> Any:
-        with open_parquet(self.path) as file:
-            names = list(dict.fromkeys([*columns, *self._id, *self._index]))
-            frame = file.read(columns=names).to_pandas()
+        frame = read_columns(self.path, [*columns, *self._id, *self._index])
         # A writer other than pandas does not say that the ids are the index.
         return frame if self._id or ID not in frame.columns else frame.set_index(ID)
 

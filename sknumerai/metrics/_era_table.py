@@ -9,30 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sknumerai._rows import check_same_labels
 from sknumerai._typing import ArrayLike
 from sknumerai.exceptions import MissingErasError
-from sknumerai.metrics._corr_with import corr_with
-from sknumerai.metrics._exposure_dissimilarity import exposure_dissimilarity
-from sknumerai.metrics._feature_exposure import max_feature_exposure
-from sknumerai.metrics._feature_neutral_corr import feature_neutral_corr
-from sknumerai.metrics._meta_model_contribution import meta_model_contribution
-from sknumerai.metrics._numerai_corr import numerai_corr
+from sknumerai.metrics._catalogue import METRICS, PREDICTION, TARGET
 
-Metric = Callable[..., Any]
-
-# name: the metric, and which table becomes which of its arguments
-METRICS: dict[str, tuple[Metric, dict[str, str]]] = {
-    "numerai_corr": (numerai_corr, {"y_true": "y_true"}),
-    "fnc": (feature_neutral_corr, {"y_true": "y_true", "features": "features"}),
-    "mmc": (meta_model_contribution, {"y_true": "y_true", "meta_model": "meta_model"}),
-    "bmc": (meta_model_contribution, {"y_true": "y_true", "benchmark": "meta_model"}),
-    "cwmm": (corr_with, {"meta_model": "other"}),
-    "max_exposure": (max_feature_exposure, {"features": "features"}),
-    "exposure_dissimilarity": (
-        exposure_dissimilarity,
-        {"features": "features", "example_predictions": "example_predictions"},
-    ),
-}
+Function = Callable[..., Any]
+TABLES = (TARGET, "features", "meta_model", "benchmark", "example_predictions")
 
 
 def era_table(
@@ -40,7 +23,7 @@ def era_table(
     y_pred: ArrayLike,
     *,
     eras: ArrayLike,
-    metrics: Sequence[str | Metric] | Mapping[str, str | Metric] | None = None,
+    metrics: Sequence[str | Function] | Mapping[str, str | Function] | None = None,
     features: ArrayLike | None = None,
     meta_model: ArrayLike | None = None,
     benchmark: ArrayLike | None = None,
@@ -68,6 +51,9 @@ def era_table(
         - "max_exposure": `max_feature_exposure`; needs ``features``.
         - "exposure_dissimilarity": `exposure_dissimilarity`; needs ``features`` and
           ``example_predictions``.
+
+        By name only: "numerai_corr_tb200" and "fnc_tb200", those of the 200 lowest and highest
+        predictions; "neutral_corr" and "neutral_contribution".
 
         A function gets those of ``y_true``, ``y_pred``, ``eras``, ``features``, ``meta_model``,
         ``benchmark`` and ``example_predictions`` that its signature names, and
@@ -113,18 +99,20 @@ def era_table(
     if eras is None:
         raise MissingErasError("eras is None; pass one era per row (or a scalar for one era).")
     given = {
-        "y_true": y_true,
+        TARGET: y_true,
         "features": features,
         "meta_model": meta_model,
         "benchmark": benchmark,
         "example_predictions": example_predictions,
     }
     tables = {name: table for name, table in given.items() if table is not None}
-    functions = _functions(metrics, tables)
+    functions = _functions(metrics, set(tables))
+    check_same_labels(y_pred=y_pred, eras=eras, **tables)
     several = np.ndim(y_pred) > 1
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        scores = {name: function(y_pred=y_pred, eras=eras) for name, function in functions.items()}
+        tables[PREDICTION] = y_pred
+        scores = {name: function(tables, eras=eras) for name, function in functions.items()}
     _warn_once(caught)
     if not several:
         return pd.DataFrame(scores)
@@ -133,10 +121,12 @@ def era_table(
     return table[pd.MultiIndex.from_product([columns, scores], names=["prediction", "metric"])]
 
 
-def _functions(metrics: Any, tables: dict[str, Any]) -> dict[str, Metric]:
-    """The metrics by the names of their columns, with all tables bound."""
+def _functions(metrics: Any, given: set[str]) -> dict[str, Function]:
+    """The metrics by the names of their columns, as functions of all tables and the eras."""
     if metrics is None:
-        metrics = [name for name, (_, needs) in METRICS.items() if needs.keys() <= tables.keys()]
+        metrics = [
+            name for name, metric in METRICS.items() if metric.default and metric.needs_only(given)
+        ]
         if not metrics:
             raise ValueError("No score can be computed of y_pred alone; pass y_true or features.")
     if not isinstance(metrics, Mapping):
@@ -146,31 +136,36 @@ def _functions(metrics: Any, tables: dict[str, Any]) -> dict[str, Metric]:
     if not metrics:
         raise ValueError("metrics is empty; name at least one.")
     return {
-        str(column): _named(metric, tables) if isinstance(metric, str) else _custom(metric, tables)
+        str(column): _named(metric, given) if isinstance(metric, str) else _custom(metric)
         for column, metric in metrics.items()
     }
 
 
-def _named(name: str, tables: dict[str, Any]) -> Metric:
-    if name not in METRICS:
-        raise ValueError(f"metrics names {name!r}; known are {', '.join(METRICS)}.")
-    function, needs = METRICS[name]
-    missing = [table for table in needs if table not in tables]
+def _named(name: str, given: set[str]) -> Function:
+    known = [name for name, metric in METRICS.items() if metric.needs_only(TABLES)]
+    if name not in known:
+        raise ValueError(f"metrics names {name!r}; known are {', '.join(known)}.")
+    metric = METRICS[name]
+    missing = [table for table in metric.tables if table not in {PREDICTION, *given}]
     if missing:
         raise ValueError(f"The metric {name!r} needs {missing[0]}; pass {missing[0]}=...")
-    arguments = {argument: tables[table] for table, argument in needs.items()}
-    return partial(function, **arguments, aggregate=None)
+    return partial(metric.score, aggregate=None)
 
 
-def _custom(function: Metric, tables: dict[str, Any]) -> Metric:
+def _custom(function: Function) -> Function:
     names = signature(function).parameters
     if "eras" not in names:
         raise ValueError(
             f"The metric {getattr(function, '__name__', function)!r} has no argument eras; pass a "
             "function of y_true, y_pred and eras that returns scores per era."
         )
-    arguments = {name: table for name, table in tables.items() if name in names}
-    return partial(function, **arguments, **({"aggregate": None} if "aggregate" in names else {}))
+    options = {"aggregate": None} if "aggregate" in names else {}
+
+    def score(tables: Mapping[str, Any], *, eras: ArrayLike) -> Any:
+        given = {name: table for name, table in tables.items() if name in names}
+        return function(**given, eras=eras, **options)
+
+    return score
 
 
 def _warn_once(caught: Sequence[warnings.WarningMessage]) -> None:

@@ -12,11 +12,11 @@ from sknumerai._frames import Table, one_column
 from sknumerai._kernels.aggregate import AGGREGATES
 from sknumerai._sklearn import StrOptions, validate_params
 from sknumerai._typing import Aggregate, Array, FeatureColumns
+from sknumerai.metrics._catalogue import SMALLER_IS_BETTER
 from sknumerai.metrics._per_era import read_and_group, score_eras
 from sknumerai.metrics._scorer_base import ALWAYS_ROUTED, BaseEraScorer
 
 OFTEN_ROUTED = ("meta_model", "example_predictions")
-SMALLER_IS_BETTER = ("std", "max_drawdown")
 
 
 class EraScorer(BaseEraScorer):

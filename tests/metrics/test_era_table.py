@@ -110,7 +110,11 @@ def test_one_warning_for_all_metrics(table):
     ("options", "error", "message"),
     [
         ({"eras": None}, MissingErasError, r"eras is None"),
-        ({"metrics": ["sharpness"]}, ValueError, r"'sharpness'; known are numerai_corr, fnc"),
+        (
+            {"metrics": ["sharpness"]},
+            ValueError,
+            r"'sharpness'; known are numerai_corr, numerai_corr_tb200, fnc",
+        ),
         ({"metrics": ["fnc"]}, ValueError, r"'fnc' needs features; pass features="),
         ({"metrics": "fnc"}, ValueError, r"pass \['fnc'\]"),
         ({"metrics": []}, ValueError, r"metrics is empty"),
