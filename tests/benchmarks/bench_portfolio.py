@@ -10,6 +10,7 @@ import pandas as pd
 from sknumerai.contribution import closed_form_tc, tc_proxies, true_contribution
 from sknumerai.datasets import make_market
 from sknumerai.portfolio import PortfolioOptimizer
+from sknumerai.portfolio._engines import make_engine
 from sknumerai.portfolio._library import cvxpy_problem
 from tests.benchmarks._measure import Table, pretty, seconds
 from tests.benchmarks._peers import cvxpy_solution, cvxpylayers_times
@@ -62,7 +63,7 @@ def engine_of(n):
 
     era, risk = market(n)
     tables = RiskTables(Rows(era.returns, "returns"), **risk)
-    return fund(n).make_engine(tables.era(None, slice(0, n))), era.returns
+    return make_engine(fund(n), tables.era(None, slice(0, n))), era.returns
 
 
 def optimizer_against_solvers():

@@ -8,6 +8,7 @@ from scipy.optimize import linprog, minimize
 
 from sknumerai._frames import Table
 from sknumerai.portfolio import PortfolioOptimizer
+from sknumerai.portfolio._engines import make_engine
 from sknumerai.portfolio._risk_data import RiskTables
 
 TERMS = (
@@ -37,7 +38,8 @@ class Case:
 
     def engine(self, **params):
         tables = RiskTables(Table(self.signal, "signal"), **self.risk)
-        return self.optimizer(**params).make_engine(tables.era(None, slice(0, len(self.signal))))
+        risk = tables.era(None, slice(0, len(self.signal)))
+        return make_engine(self.optimizer(**params), risk)
 
     def without(self, *names):
         """The same without some parameters."""
