@@ -20,16 +20,11 @@ CANCELLED = 1e-10  # share of a sum's terms below which it is zero but for round
 def subgradient_bounds(
     program: Program, weights: Array, multipliers: Multipliers
 ) -> tuple[Array, Array]:
-    """Interval of a∂|x| + b∂|x - x₀| + N(x), N the normal cone of the box; two (n,) arrays.
-
-    With a the L1 coefficient and the multiplier of leverage, b the costs and that of turnover.
-    """
+    """Interval of Σₜ (κₜ + ηₜ) ∂|x - cₜ| + N(x), N the normal cone of the box; two (n,) arrays."""
     low = np.zeros(program.n)
     high = np.zeros(program.n)
-    for size, offset in (
-        (program.l1_coef + multipliers.leverage, weights),
-        (program.transaction_costs + multipliers.turnover, weights - program.previous),
-    ):
+    for term, multiplier in zip(program.terms, multipliers.norms, strict=True):
+        size, offset = term.cost + multiplier, weights - term.centre
         low += np.where(offset > 0, size, -size)
         high += np.where(offset < 0, -size, size)
     low[weights <= program.lower] = -np.inf
@@ -86,18 +81,11 @@ class Certificate:
         sizes = np.maximum(self._unit, np.sqrt(np.mean(self._unit**2)))
         return self.weights @ program.rows, sizes @ program.absolute_rows
 
-    @property
-    def _norms(self) -> tuple[tuple[float, float, float], ...]:
-        """Limit, value and multiplier of leverage and turnover."""
-        moved = self.weights - self.program.previous
-        return (
-            (
-                self.program.max_leverage,
-                float(np.abs(self.weights).sum()),
-                self.multipliers.leverage,
-            ),
-            (self.program.max_turnover, float(np.abs(moved).sum()), self.multipliers.turnover),
-        )
+    @cached_property
+    def _norms(self) -> list[tuple[float, float, float]]:
+        """Limit, value and multiplier of every norm term."""
+        pairs = zip(self.program.terms, self.multipliers.norms, strict=True)
+        return [(term.limit, term.norm(self.weights), float(price)) for term, price in pairs]
 
     @cached_property
     def residual(self) -> float:
@@ -107,8 +95,8 @@ class Certificate:
 
         - stationarity: the distance of s - (diag(q) + LLᵀ)x - Eμ from the subdifferential of the
           other terms, relative to the largest signal (or marginal risk);
-        - the rows, leverage and turnover: how far x is outside of a limit, or, where the
-          multiplier is not zero, off that limit, relative to the sizes of what is summed;
+        - the rows and norms: how far x is outside of a limit, or, where the multiplier is not
+          zero, off that limit, relative to the sizes of what is summed;
         - limits other than zero, once more: how far x is outside of them, relative to the limit,
           however small that is beside the weights without limits;
         - the box, and multipliers of the wrong sign.
@@ -168,10 +156,9 @@ class Certificate:
         edge = np.minimum(np.abs(self._rest - low), np.abs(high - self._rest)) <= tol * size
         reach = tol * max(np.abs(weights).max(initial=0.0), TINY)
         touching = np.minimum(weights - program.lower, program.upper - weights) <= reach
-        if program.l1_coef + multipliers.leverage > 0.0:
-            touching |= np.abs(weights) <= reach
-        if program.transaction_costs + multipliers.turnover > 0.0:
-            touching |= np.abs(weights - program.previous) <= reach
+        for term, multiplier in zip(program.terms, multipliers.norms, strict=True):
+            if term.cost + multiplier > 0.0:
+                touching |= np.abs(weights - term.centre) <= reach
         values, sizes = self._rows
         room = np.minimum(np.abs(values - program.row_min), np.abs(program.row_max - values))
         loose = ~program.equations & (multipliers.rows == 0.0)
@@ -188,7 +175,7 @@ def farkas_certificate(program: Program, multipliers: Multipliers) -> float:
 
     For every x in the box, the limits weighted with the multipliers add up to at most
 
-        S = Σᵢ max_{l ≤ x ≤ u} [-(Eμ)ᵢ x - η|x| - ρ|x - x₀ᵢ|] + Σⱼ eⱼ μⱼ + Λη + τρ,
+        S = Σᵢ max_{l ≤ x ≤ u} [-(Eμ)ᵢ x - Σₜ ηₜ |x - cₜᵢ|] + Σⱼ eⱼ μⱼ + Σₜ Λₜ ηₜ,
 
     where eⱼ is the maximum of the row for μⱼ > 0, else its minimum; a feasible x would make it
     at least zero.
@@ -203,29 +190,29 @@ def farkas_certificate(program: Program, multipliers: Multipliers) -> float:
     proof : float
         -S relative to the sum of the sizes of its terms; a positive number is a proof.
     """
-    mu, eta, rho = multipliers.rows, multipliers.leverage, multipliers.turnover
+    mu, pairs = multipliers.rows, list(zip(program.terms, multipliers.norms, strict=True))
     slope = program.rows @ mu
     rounding = CANCELLED * (program.absolute_rows @ np.abs(mu))
     slope = np.where(np.abs(slope) <= rounding, 0.0, slope)
     total = np.full(program.n, -np.inf)
-    for point in (np.zeros(program.n), program.previous, program.lower, program.upper):
+    centres = [term.centre for term in program.terms]
+    for point in (program.middle, *centres, program.lower, program.upper):
         at = np.clip(point, program.lower, program.upper)
         finite = np.where(np.isfinite(at), at, 0.0)
-        value = -slope * finite - eta * np.abs(finite) - rho * np.abs(finite - program.previous)
+        value = -slope * finite
+        for term, eta in pairs:
+            value -= eta * np.abs(finite - term.centre)
         towards = np.sign(np.where(np.isfinite(at), 0.0, at))
-        rising = (towards != 0.0) & (-slope * towards > (eta + rho) * (1.0 + CANCELLED))
+        steepest = multipliers.norms.sum() * (1.0 + CANCELLED)
+        rising = (towards != 0.0) & (-slope * towards > steepest)
         value = np.where(np.isfinite(at), value, -np.inf)
         total = np.maximum(total, np.where(rising, np.inf, value))
     limits = np.where(mu > 0, program.row_max, np.where(mu < 0, program.row_min, 0.0))
-    terms = limits * mu
-    if eta > 0.0:
-        terms = np.append(terms, program.max_leverage * eta)
-    if rho > 0.0:
-        terms = np.append(terms, program.max_turnover * rho)
-    size = np.abs(total).sum() + np.abs(terms).sum()
+    limited = np.append(limits * mu, [term.limit * eta for term, eta in pairs if eta > 0.0])
+    size = np.abs(total).sum() + np.abs(limited).sum()
     if not np.isfinite(size) or size == 0.0:
         return -np.inf
-    return float(-(total.sum() + terms.sum()) / size)
+    return float(-(total.sum() + limited.sum()) / size)
 
 
 def may_prove(program: Program, multipliers: Multipliers) -> bool:
@@ -233,12 +220,9 @@ def may_prove(program: Program, multipliers: Multipliers) -> bool:
     mu = multipliers.rows
     limits = np.where(mu > 0, program.row_max, np.where(mu < 0, program.row_min, 0.0))
     total = (limits - program.middle_values) @ mu
-    middle = program.middle
-    if multipliers.leverage > 0.0:
-        total += (program.max_leverage - np.abs(middle).sum()) * multipliers.leverage
-    if multipliers.turnover > 0.0:
-        moved = np.abs(middle - program.previous).sum()
-        total += (program.max_turnover - moved) * multipliers.turnover
+    for term, eta in zip(program.terms, multipliers.norms, strict=True):
+        if eta > 0.0:
+            total += (term.limit - term.norm(program.middle)) * eta
     return bool(total < 0.0)
 
 
@@ -251,16 +235,14 @@ def repaired(program: Program, multipliers: Multipliers) -> Multipliers:
     """
     sizes = np.abs(multipliers.rows) * program.row_norms
     rows = np.where(sizes < SMALL_MULTIPLIER * sizes.max(initial=0.0), 0.0, multipliers.rows)
-    multipliers = replace(multipliers, rows=rows)
+    norms = multipliers.norms.copy()
     slope = program.rows @ rows
     open_ended = np.where(slope > 0, np.isinf(program.lower), np.isinf(program.upper))
     needed = np.abs(slope[open_ended]).max(initial=0.0)
-    excess = max(needed - multipliers.leverage - multipliers.turnover, 0.0)
-    if np.isfinite(program.max_leverage):
-        return replace(multipliers, leverage=multipliers.leverage + excess)
-    if np.isfinite(program.max_turnover):
-        return replace(multipliers, turnover=multipliers.turnover + excess)
-    return multipliers
+    capped = [t for t, term in enumerate(program.terms) if np.isfinite(term.limit)]
+    if capped:
+        norms[capped[0]] += max(needed - norms.sum(), 0.0)
+    return Multipliers(rows, norms)
 
 
 def name_conflict(program: Program, multipliers: Multipliers) -> list[str]:
@@ -270,20 +252,19 @@ def name_conflict(program: Program, multipliers: Multipliers) -> list[str]:
     """
     enough = min(farkas_certificate(program, multipliers), ENOUGH)
 
-    def without(**changes: Any) -> Multipliers:
-        fewer = replace(multipliers, **changes)
+    def without(part: str, j: int) -> Multipliers:
+        values = getattr(multipliers, part).copy()
+        values[j] = 0.0
+        fewer = replace(multipliers, **{part: values})
         return fewer if farkas_certificate(program, fewer) >= enough else multipliers
 
-    multipliers = without(leverage=0.0)
-    multipliers = without(turnover=0.0)
+    for t in range(len(program.terms)):
+        multipliers = without("norms", t)
     for j in np.argsort(np.abs(multipliers.rows) * program.absolute_rows.max(axis=0, initial=0.0)):
         if multipliers.rows[j] != 0.0:
-            rows = multipliers.rows.copy()
-            rows[j] = 0.0
-            multipliers = without(rows=rows)
+            multipliers = without("rows", j)
     names = [program.row_names[j] for j in np.flatnonzero(multipliers.rows)]
-    names += ["max_leverage"] * bool(multipliers.leverage > 0.0)
-    names += ["max_turnover"] * bool(multipliers.turnover > 0.0)
+    names += [program.terms[t].name for t in np.flatnonzero(multipliers.norms > 0.0)]
     infinite = np.full(program.n, np.inf)
     unbounded = replace(program, lower=-infinite, upper=infinite)
     if farkas_certificate(unbounded, multipliers) < enough:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sknumerai._typing import Array
-from sknumerai.portfolio._program import Program
+from sknumerai.portfolio._program import NormTerm, Program
 from sknumerai.portfolio._risk_data import RiskData
 
 if TYPE_CHECKING:
@@ -51,11 +51,22 @@ def compile_program(optimizer: "PortfolioOptimizer", risk: RiskData) -> Program:
         row_names=row_names,
         lower=lower,
         upper=upper,
-        previous=np.zeros(n) if risk.previous_weights is None else risk.previous_weights,
-        l1_coef=optimizer.l1_coef,
-        transaction_costs=optimizer.transaction_costs,
-        max_leverage=np.inf if optimizer.max_leverage is None else optimizer.max_leverage,
-        max_turnover=np.inf if optimizer.max_turnover is None else optimizer.max_turnover,
+        terms=_norm_terms(optimizer, risk),
+    )
+
+
+def _norm_terms(optimizer: "PortfolioOptimizer", risk: RiskData) -> tuple[NormTerm, ...]:
+    """The norm terms that cost or limit anything: the others would only take time."""
+    zero = np.zeros(risk.n)
+    previous = zero if risk.previous_weights is None else risk.previous_weights
+    terms = (
+        (zero, optimizer.l1_coef, optimizer.max_leverage, "max_leverage"),
+        (previous, optimizer.transaction_costs, optimizer.max_turnover, "max_turnover"),
+    )
+    return tuple(
+        NormTerm(centre, cost, np.inf if limit is None else limit, name)
+        for centre, cost, limit, name in terms
+        if cost > 0.0 or limit is not None
     )
 
 

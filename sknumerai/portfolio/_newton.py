@@ -162,7 +162,7 @@ def stationarity(dual: Dual, point: DualPoint) -> Stationarity:
     gradient, theta = point.gradient.copy(), point.theta
     active = np.ones(dual.size, dtype=bool)
     side = np.zeros(dual.size)
-    rows = slice(dual.n_factors, dual.size - 2)
+    rows, norms = slice(dual.n_factors, dual.n_linear), slice(dual.n_linear, None)
     equations = dual.program.equations
     mu, slope = theta[rows], gradient[rows]
     upwards, downwards = slope + dual.row_max, slope + dual.row_min
@@ -171,10 +171,9 @@ def stationarity(dual: Dual, point: DualPoint) -> Stationarity:
     gradient[rows] = np.where(stays, 0.0, np.where(equations | (sign > 0), upwards, downwards))
     active[rows] = ~stays
     side[rows] = np.where(equations, 0.0, sign)
-    side[-2:] = 1.0
-    idle = ~dual.capped | ((theta[-2:] <= 0.0) & (gradient[-2:] >= 0.0))
-    active[-2:] = ~idle
-    gradient[-2:][idle] = 0.0
+    side[norms] = 1.0
+    active[norms] = dual.capped & ((theta[norms] > 0.0) | (gradient[norms] < 0.0))
+    gradient[norms] = np.where(active[norms], gradient[norms], 0.0)
     return Stationarity(gradient, active, side)
 
 
