@@ -104,8 +104,8 @@ class PortfolioOptimizer(BaseEstimator):
         Number of assets that are neither at a bound nor at a kink (zero weight under L1 costs or
         leverage, the previous weight under transaction costs or turnover).
     n_weakly_active_ : int
-        Number of limits that hold without pressing. If it is not zero, the weights have no
-        derivative there and :meth:`gradient` returns one of several one-sided ones.
+        Number of weakly active limits: reached, with a multiplier of zero. If there are any, the
+        weights have no derivative and :meth:`gradient` returns one of several one-sided ones.
 
     See Also
     --------
@@ -117,7 +117,7 @@ class PortfolioOptimizer(BaseEstimator):
     The dual has one unknown for each factor and row, for leverage and for turnover; given these,
     every asset is optimal on its own. With m unknowns an iteration costs 2 n m² flops.
     The derivative :math:`J = \partial x / \partial s` is the inverse Hessian of the objective,
-    restricted to the free assets and to the portfolios that stay on the limits that press: J is
+    restricted to the free assets and to the portfolios that stay on the binding limits: J is
     symmetric, positive semidefinite, and zero in the directions of those limits.
 
     References

@@ -12,6 +12,10 @@ from sknumerai._typing import Array
 class NormTerm:
     """The term κ‖x - c‖₁ of an objective, together with the limit ‖x - c‖₁ ≤ Λ.
 
+    Leverage has c = 0 and turnover the previous weights; with those of an index, c makes it a
+    limit on active share. Where the budget is b, short weights of at most S are a leverage of at
+    most 2S + b.
+
     Attributes
     ----------
     centre : ndarray of shape (n,)
@@ -59,7 +63,7 @@ class Program:
     lower, upper : ndarray of shape (n,)
         l and u, infinite where there is no bound.
     terms : tuple of NormTerm
-        κ, c and Λ, such as those of leverage (c = 0) and of turnover (c the previous weights).
+        κ, c and Λ.
     """
 
     curvature: Array
@@ -94,13 +98,17 @@ class Program:
 
     @cached_property
     def middle(self) -> Array:
-        """The portfolio in the box that is nearest to zero, shape (n,)."""
+        """The portfolio in the box nearest zero, shape (n,)."""
         return np.clip(0.0, self.lower, self.upper)
 
     @cached_property
     def middle_values(self) -> Array:
         """Values of the rows there, shape (n_rows,)."""
         return self.middle @ self.rows
+
+    def priced_limits(self, mu: Array) -> Array:
+        """The limit that each row's multiplier is the price of, shape (n_rows,); 0 if it is 0."""
+        return np.where(mu > 0, self.row_max, np.where(mu < 0, self.row_min, 0.0))
 
     def scaled(self, signal: Array) -> tuple["Program", Array, float, float]:
         """The same with signals and curvatures of about one, for solvers of absolute tolerances.
@@ -110,7 +118,7 @@ class Program:
         program : Program
         signal : ndarray of shape (n,)
         weight_unit, price_unit : float
-            What its weights and its multipliers are to be multiplied with.
+            Factors that turn its weights and multipliers into those of this program.
         """
         curvature_unit = float(np.median(self.curvature))
         # the prices of the signal, or those of weights that the limits ask for
@@ -153,8 +161,12 @@ class Multipliers:
     rows : ndarray of shape (n_rows,)
         Positive where the maximum of a row is binding, negative where its minimum is.
     norms : ndarray of shape (n_terms,)
-        Of the limits of the norm terms; not negative.
+        Those of the limits of the norm terms; not negative.
     """
 
     rows: Array
     norms: Array
+
+    def with_terms(self, program: Program) -> list[tuple[NormTerm, float]]:
+        """The norm terms of a program, each with its multiplier."""
+        return list(zip(program.terms, self.norms.tolist(), strict=True))

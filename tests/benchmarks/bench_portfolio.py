@@ -34,7 +34,7 @@ def market(n, n_users=2, n_rows=N_ROWS):
 
 
 def fund(n):
-    """A program whose leverage, box and exposures all press, of the same shape for every n."""
+    """A program of binding leverage, box and exposures, of the same shape for every n."""
     return PortfolioOptimizer(
         risk_aversion=0.2 * n,
         min_weights=-10.0 / n,
@@ -69,8 +69,8 @@ def engine_of(n):
 def optimizer_against_solvers():
     """Cold and warm solves and the adjoint, against QP solvers on the same program."""
     table = Table(
-        f"Portfolio: {N_FACTORS} factors, {N_ROWS} exposures, {N_SECTORS} sectors, leverage "
-        "pressing",
+        f"Portfolio: {N_FACTORS} factors, {N_ROWS} exposures, {N_SECTORS} sectors, binding "
+        "leverage",
         ["n", "solver", "solve", "ratio", "adjoint", "iterations", "free", "KKT residual",
          "largest difference"],
     )  # fmt: skip

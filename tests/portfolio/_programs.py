@@ -47,7 +47,7 @@ class Case:
 
 
 def make_case(seed, terms, n):
-    """A random program around a portfolio that is feasible, so that most limits press.
+    """A random program around a portfolio that is feasible, so that most limits are binding.
 
     Parameters
     ----------
