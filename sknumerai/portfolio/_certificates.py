@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sknumerai._typing import Array
-from sknumerai.portfolio._program import Multipliers, Program
+from sknumerai.portfolio._program import Multipliers, Program, priced_limits
 
 TINY = np.finfo(np.float64).tiny
 SMALLEST_SIZE = 1e-6  # of a weight without limits: errors are never judged beside less
@@ -15,21 +15,6 @@ ZERO_LIMIT = 1e-12  # of the weights without limits: a limit below counts as zer
 PROOF = 1e-7  # relative size from which a Farkas certificate is more than rounding error
 SMALL_MULTIPLIER = 1e-6  # of the largest one: smaller ones are not needed in a proof
 CANCELLED = 1e-10  # of the sizes of its terms: a smaller sum is zero up to rounding error
-
-
-def subgradient_bounds(
-    program: Program, weights: Array, multipliers: Multipliers
-) -> tuple[Array, Array]:
-    """Interval of Σₜ (κₜ + ηₜ) ∂|x - cₜ| + N(x), N the normal cone of the box; two (n,) arrays."""
-    low = np.zeros(program.n)
-    high = np.zeros(program.n)
-    for term, multiplier in multipliers.with_terms(program):
-        size, offset = term.cost + multiplier, weights - term.centre
-        low += np.where(offset > 0, size, -size)
-        high += np.where(offset < 0, -size, size)
-    low[weights <= program.lower] = -np.inf
-    high[weights >= program.upper] = np.inf
-    return low, high
 
 
 def weight_sizes(weights: Array, unlimited: Array) -> Array:
@@ -66,8 +51,16 @@ class Certificate:
         return self.signal - self._risk - self.program.rows @ self.multipliers.rows
 
     @cached_property
-    def _bounds(self) -> tuple[Array, Array]:
-        return subgradient_bounds(self.program, self.weights, self.multipliers)
+    def _subgradients(self) -> tuple[Array, Array]:
+        """Interval of Σₜ (κₜ + ηₜ) ∂|x - cₜ| + N(x), N the normal cone of the box."""
+        low, high = np.zeros((2, self.program.n))
+        for term, multiplier in self.multipliers.with_terms(self.program):
+            size, offset = term.cost + multiplier, self.weights - term.centre
+            low += np.where(offset > 0, size, -size)
+            high += np.where(offset < 0, -size, size)
+        low[self.weights <= self.program.lower] = -np.inf
+        high[self.weights >= self.program.upper] = np.inf
+        return low, high
 
     @cached_property
     def _unit(self) -> Array:
@@ -106,7 +99,7 @@ class Certificate:
         Zero at the exact solution, and only there.
         """
         program, multipliers = self.program, self.multipliers
-        low, high = self._bounds
+        low, high = self._subgradients
         size = max(np.abs(self.signal).max(initial=0.0), np.abs(self._risk).max(initial=0.0), TINY)
         off = np.maximum(low - self._rest, self._rest - high)
         values, sizes = self._rows
@@ -152,7 +145,7 @@ class Certificate:
         that is at its limit with a multiplier of zero. All up to `tol`, relative.
         """
         program, multipliers, weights = self.program, self.multipliers, self.weights
-        low, high = self._bounds
+        low, high = self._subgradients
         size = max(np.abs(self.signal).max(initial=0.0), TINY)
         held = high > low
         edge = np.minimum(np.abs(self._rest - low), np.abs(high - self._rest)) <= tol * size
@@ -192,8 +185,9 @@ def farkas_certificate(program: Program, multipliers: Multipliers) -> float:
     proof : float
         -S relative to the sum of the sizes of its terms; a positive number is a proof.
     """
-    slope = program.rows @ multipliers.rows
-    rounding = CANCELLED * (program.absolute_rows @ np.abs(multipliers.rows))
+    mu = multipliers.rows
+    slope = program.rows @ mu
+    rounding = CANCELLED * (program.absolute_rows @ np.abs(mu))
     slope = np.where(np.abs(slope) <= rounding, 0.0, slope)
     steepest = multipliers.norms.sum() * (1.0 + CANCELLED)
     open_below, open_above = np.isinf(program.lower), np.isinf(program.upper)
@@ -209,7 +203,7 @@ def farkas_certificate(program: Program, multipliers: Multipliers) -> float:
     ):
         norms = sum(eta * np.abs(point - term.centre) for term, eta in priced)
         largest = np.maximum(largest, -slope * point - norms)
-    limits = program.priced_limits(multipliers.rows) * multipliers.rows
+    limits = mu * priced_limits(mu, program.row_min, program.row_max)
     limits = np.append(limits, [term.limit * eta for term, eta in priced if eta > 0.0])
     size = np.abs(largest).sum() + np.abs(limits).sum()
     if not np.isfinite(size) or size == 0.0:
@@ -221,7 +215,8 @@ def proves_infeasible(program: Program, multipliers: Multipliers) -> bool:
     """Whether multipliers are a Farkas certificate, by more than rounding error."""
     # One portfolio of the box that meets the weighted limits refutes it, at a fraction of the cost.
     mu = multipliers.rows
-    total = (program.priced_limits(mu) - program.middle_values) @ mu
+    limits = priced_limits(mu, program.row_min, program.row_max)
+    total = (limits - program.middle_values) @ mu
     for term, eta in multipliers.with_terms(program):
         if eta > 0.0:
             total += (term.limit - term.norm(program.middle)) * eta

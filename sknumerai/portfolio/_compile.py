@@ -1,11 +1,11 @@
 """From the parameters of a PortfolioOptimizer and risk data to a program."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sknumerai._typing import Array
+from sknumerai._typing import Array, ArrayLike
 from sknumerai.portfolio._program import NormTerm, Program
 from sknumerai.portfolio._risk_data import RiskData
 
@@ -41,14 +41,14 @@ def compile_program(optimizer: "PortfolioOptimizer", risk: RiskData) -> Program:
             f"min_weights is above max_weights for {int((lower > upper).sum())} of {n} stocks; "
             "swap them."
         )
-    rows, row_min, row_max, row_names = _rows(optimizer, risk)
+    rows, row_min, row_max, row_names = zip(*_row_blocks(optimizer, risk), strict=True)
     return Program(
         curvature=optimizer.risk_aversion * variance + optimizer.l2_coef,
         loadings=np.sqrt(optimizer.risk_aversion) * root,
-        rows=rows,
-        row_min=row_min,
-        row_max=row_max,
-        row_names=row_names,
+        rows=np.hstack(rows),
+        row_min=np.concatenate(row_min, dtype=np.float64),
+        row_max=np.concatenate(row_max, dtype=np.float64),
+        row_names=[name for names in row_names for name in names],
         lower=lower,
         upper=upper,
         terms=_norm_terms(optimizer, risk),
@@ -70,34 +70,26 @@ def _norm_terms(optimizer: "PortfolioOptimizer", risk: RiskData) -> tuple[NormTe
     )
 
 
-def _rows(optimizer: "PortfolioOptimizer", risk: RiskData) -> tuple[Array, Array, Array, list[str]]:
-    """All linear limits: columns, minima, maxima, names."""
-    columns, low, high = [np.zeros((risk.n, 0))], [np.zeros(0)], [np.zeros(0)]
-    names: list[str] = []
+def _row_blocks(
+    optimizer: "PortfolioOptimizer", risk: RiskData
+) -> Iterator[tuple[Array, ArrayLike, ArrayLike, list[str]]]:
+    """The linear limits, kind by kind: columns, minima, maxima and names."""
+    yield np.zeros((risk.n, 0)), [], [], []
     if optimizer.budget is not None:
-        columns.append(np.ones((risk.n, 1)))
-        low.append(np.array([float(optimizer.budget)]))
-        high.append(low[-1])
-        names.append("budget")
+        yield np.ones((risk.n, 1)), [optimizer.budget], [optimizer.budget], ["budget"]
     if optimizer.sector_neutral:
         if risk.sectors is None or risk.sector_names is None:
             raise ValueError("sector_neutral=True needs sectors; pass one label per stock.")
-        columns.append(risk.sectors)
-        low.append(np.zeros(risk.sectors.shape[1]))
-        high.append(low[-1])
-        names += [f"neutrality of sector {name!r}" for name in risk.sector_names]
+        zeros = np.zeros(risk.sectors.shape[1])
+        yield risk.sectors, zeros, zeros, [f"neutrality of sector {s!r}" for s in risk.sector_names]
     if risk.exposures is not None:
         labels = risk.exposure_names
         if labels is None:
             labels = list(range(risk.exposures.shape[1]))
         minimum, maximum = _exposure_bounds(optimizer, labels)
-        columns.append(risk.exposures)
-        low.append(minimum)
-        high.append(maximum)
-        names += [f"exposure {label!r}" for label in labels]
+        yield risk.exposures, minimum, maximum, [f"exposure {label!r}" for label in labels]
     elif optimizer.max_exposure is not None or optimizer.min_exposure is not None:
         raise ValueError("max_exposure and min_exposure limit exposures; pass exposures=...")
-    return np.hstack(columns), np.concatenate(low), np.concatenate(high), names
 
 
 def _exposure_bounds(optimizer: "PortfolioOptimizer", labels: list[Any]) -> tuple[Array, Array]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sknumerai._typing import Array
-from sknumerai.portfolio._program import Multipliers, Program
+from sknumerai.portfolio._program import Multipliers, Program, priced_limits
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,8 @@ class Dual:
         limits = np.array([term.limit for term in program.terms])
         self.capped = np.isfinite(limits)
         self._caps = np.where(self.capped, limits, 0.0) / self._term_norm
-        self._centres = np.zeros((len(program.terms), program.n))
-        for row, term in zip(self._centres, program.terms, strict=True):
-            row[:] = term.centre * self.root
+        centres = [term.centre * self.root for term in program.terms]
+        self._centres = np.reshape(centres, (len(centres), program.n))
         self._order = np.argsort(self._centres, axis=0)
         self._kinks = np.take_along_axis(self._centres, self._order, axis=0)
 
@@ -113,7 +112,7 @@ class Dual:
         prices = self._costs + eta / self._term_norm
         weights, free = self._best_weights(tilted / curvature, prices / curvature)
         norms = np.abs(weights - self._centres) @ self._inverse_root
-        limits = np.where(mu > 0, self.row_max, np.where(mu < 0, self.row_min, 0.0))
+        limits = priced_limits(mu, self.row_min, self.row_max)
         value = (
             (tilted - 0.5 * curvature * weights) @ weights
             - prices @ norms
@@ -130,10 +129,11 @@ class Dual:
     def _best_weights(self, tilted: Array, prices: Array) -> tuple[Array, Array]:
         """Each asset's best weight, and whether a small change of its price moves it.
 
-        Between two neighbouring kinks the best weight is the signal less the slope of the norm
-        terms there; the slope rises at each kink. So, kink by kink from the smallest, the weight
-        is that of the interval below the kink where this lies below it, that of the interval
-        above where that lies above it, and the kink itself otherwise.
+        Between two kinks the slope of the norm terms is constant, and the best weight is the
+        signal less that slope. At a kink the slope rises: the best weight is then the one of the
+        slope below if that is below the kink, the one of the slope above if that is above the
+        kink, and the kink itself otherwise. From the smallest kink to the largest, this is exact
+        for any number of them.
         """
         slope = -prices.sum()
         weights = tilted - slope * self._inverse_root
@@ -155,17 +155,11 @@ class Dual:
     def portfolio(self, point: DualPoint) -> Array:
         """The weights in the units of the program, exactly at their bounds and kinks."""
         weights, program = point.weights / self.root, self.program
-        kinks = [
-            ((point.weights == centre) & ~point.free, term.centre)
-            for centre, term in zip(self._centres, program.terms, strict=True)
-        ]
-        for held, at in (
-            *kinks,
-            (point.weights <= self.lower, program.lower),
-            (point.weights >= self.upper, program.upper),
-        ):
-            weights[held] = at[held]
-        return weights
+        for centre, term in zip(self._centres, program.terms, strict=True):
+            held = (point.weights == centre) & ~point.free
+            weights = np.where(held, term.centre, weights)
+        weights = np.where(point.weights <= self.lower, program.lower, weights)
+        return np.where(point.weights >= self.upper, program.upper, weights)
 
     def multipliers(self, theta: Array) -> Multipliers:
         """The multipliers in the units of the program."""
@@ -174,11 +168,8 @@ class Dual:
 
     def point(self, weights: Array, multipliers: Multipliers) -> Array:
         """Scaled prices that belong to a portfolio and multipliers, shape (n_multipliers,)."""
-        mu = np.where(
-            ((multipliers.rows > 0) & np.isinf(self.row_max))
-            | ((multipliers.rows < 0) & np.isinf(self.row_min)),
-            0.0,
-            multipliers.rows,
-        )
+        # not priced: limits that are infinite
+        limits = priced_limits(multipliers.rows, self.row_min, self.row_max)
+        mu = np.where(np.isinf(limits), 0.0, multipliers.rows)
         eta = np.where(self.capped, np.maximum(multipliers.norms, 0.0), 0.0)
         return self.norms * np.r_[self.program.loadings.T @ weights, mu, eta]

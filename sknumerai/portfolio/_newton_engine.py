@@ -25,7 +25,7 @@ from sknumerai.portfolio._solution import Solution
 SHARPER = 1e-3  # of the tolerance: the residual Newton's method aims at, its last step being cheap
 SHARPEST = 1e-13  # the smallest such residual: rounding errors would keep it from a smaller one
 PATIENCE = 30  # iterations after which few assets can be free, and easier programs are solved first
-SHARES = 1e-9, 1 / 16  # portfolios of easier programs, relative to those without limits
+SHARES = 1e-9, 1 / 16  # range of what limits leave of the weights, for the first easier program
 WEAKLY_ACTIVE = 1e-9  # relative distance at which a limit counts as reached
 
 

@@ -38,6 +38,11 @@ class NormTerm:
         return float(np.abs(weights - self.centre).sum())
 
 
+def priced_limits(mu: Array, row_min: Array, row_max: Array) -> Array:
+    """The limit of each row that its multiplier is the price of, shape (n_rows,); 0 for none."""
+    return np.where(mu > 0, row_max, np.where(mu < 0, row_min, 0.0))
+
+
 @dataclass(frozen=True)
 class Program:
     r"""The convex program of one era, for any signal s.
@@ -105,10 +110,6 @@ class Program:
     def middle_values(self) -> Array:
         """Values of the rows there, shape (n_rows,)."""
         return self.middle @ self.rows
-
-    def priced_limits(self, mu: Array) -> Array:
-        """The limit that each row's multiplier is the price of, shape (n_rows,); 0 if it is 0."""
-        return np.where(mu > 0, self.row_max, np.where(mu < 0, self.row_min, 0.0))
 
     def scaled(self, signal: Array) -> tuple["Program", Array, float, float]:
         """The same with signals and curvatures of about one, for solvers of absolute tolerances.
