@@ -14,6 +14,7 @@ from sknumerai.contribution._gradient_cache import GRADIENTS, CandidateGradient
 from sknumerai.contribution._inverse_hessian import inverse_hessian
 from sknumerai.contribution._scorer import ContributionScorer, RiskColumns
 from sknumerai.portfolio import PortfolioOptimizer
+from sknumerai.portfolio._engines import optimizer_content
 from sknumerai.portfolio._risk_data import RISK_NAMES, RiskData
 
 __all__ = ["ClosedFormTC"]
@@ -126,6 +127,6 @@ class ClosedFormTC(ContributionScorer):
         if fitted or isinstance(cost, LinearOperator):  # what it depends on cannot be told
             gradient = compute()
         else:
-            content = cost.content() if isinstance(cost, PortfolioOptimizer) else cost
+            content = optimizer_content(cost) if isinstance(cost, PortfolioOptimizer) else cost
             gradient = GRADIENTS.get((self.form, content, signals, returns, risk), compute)
         return float(predictions[:, 0] @ gradient.gradient - gradient.offset), False

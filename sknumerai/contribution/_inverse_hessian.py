@@ -15,6 +15,7 @@ from sknumerai._rows import HasRows, RowLabels, row_index
 from sknumerai._typing import Array
 from sknumerai.exceptions import SolverError
 from sknumerai.portfolio import PortfolioOptimizer
+from sknumerai.portfolio._engines import make_engine
 from sknumerai.portfolio._risk_data import RiskData, covariance_root
 
 Solve = Callable[[Array], Array]
@@ -233,5 +234,5 @@ def _derivative(
     if hasattr(optimizer, "weights_"):
         _check_shape((len(optimizer.weights_),) * 2, (n, n))
         return optimizer.gradient
-    solution = optimizer.make_engine(RiskData(n) if risk is None else risk).solve(point)
+    solution = make_engine(optimizer, RiskData(n) if risk is None else risk).solve(point)
     return lambda vector: solution.matvec(vector[:, None])[:, 0]

@@ -16,6 +16,7 @@ from sknumerai.contribution._scorer import ContributionScorer, RiskColumns
 from sknumerai.contribution._true_contribution import ROUNDS_CONSTRAINTS, draw_seed
 from sknumerai.contribution._users import UserSignals
 from sknumerai.portfolio import PortfolioOptimizer
+from sknumerai.portfolio._engines import make_engine, optimizer_content
 from sknumerai.portfolio._risk_data import RiskData
 
 __all__ = ["TCScorer"]
@@ -153,7 +154,7 @@ class TCScorer(ContributionScorer):
             return np.nan, False
         gradient = GRADIENTS.get(
             (
-                self.optimizer.content(),
+                optimizer_content(self.optimizer),
                 self.rounds,
                 self.gaussianize,
                 signals,
@@ -173,7 +174,7 @@ class TCScorer(ContributionScorer):
             UserSignals(signals, gaussianize=self.gaussianize, name=self.source),
             stakes,
             returns[:, 0].astype(np.float64),
-            self.optimizer.make_engine(risk),
+            make_engine(self.optimizer, risk),
             self.rounds,
         )
         return CandidateGradient(result.gradient, result.offset, result.few_free)

@@ -28,6 +28,7 @@ from sknumerai.contribution._inputs import read_stakes, user_table
 from sknumerai.contribution._users import UserSignals
 from sknumerai.exceptions import ConstantPredictionWarning, FewFreeAssetsWarning
 from sknumerai.portfolio import PortfolioOptimizer
+from sknumerai.portfolio._engines import make_engine
 from sknumerai.portfolio._risk_data import RiskData, RiskTables
 
 __all__ = ["ContributionInfo", "true_contribution"]
@@ -301,7 +302,7 @@ def contributions_of_era(
     """
     users = UserSignals(predictions, gaussianize=gaussianize)
     result = era_gradient(
-        users, stakes, returns[:, 0].astype(np.float64), optimizer.make_engine(risk), rounds
+        users, stakes, returns[:, 0].astype(np.float64), make_engine(optimizer, risk), rounds
     )
     unknown = ~users.present | users.constant
     scores = users.products(result.gradient[:, None])[:, 0] - result.offset

@@ -7,42 +7,22 @@ from typing import Any
 import numpy as np
 
 from sknumerai._typing import Array
-from sknumerai.portfolio._program import Multipliers, Program
+from sknumerai.portfolio._program import Multipliers, Program, priced_limits
 
 TINY = np.finfo(np.float64).tiny
-NO_PORTFOLIO = 1e-6  # of the weights without limits, below which weights count as that small
-NO_LIMIT = 1e-12  # of these weights, below which a limit counts as zero
-ENOUGH = 1e-6  # relative size of a certificate that is no rounding
-SMALL_MULTIPLIER = 1e-6  # beside the largest one
-CANCELLED = 1e-10  # share of a sum's terms below which it is zero but for rounding
-
-
-def subgradient_bounds(
-    program: Program, weights: Array, multipliers: Multipliers
-) -> tuple[Array, Array]:
-    """Interval of a∂|x| + b∂|x - x₀| + N(x), N the normal cone of the box; two (n,) arrays.
-
-    With a the L1 coefficient and the multiplier of leverage, b the costs and that of turnover.
-    """
-    low = np.zeros(program.n)
-    high = np.zeros(program.n)
-    for size, offset in (
-        (program.l1_coef + multipliers.leverage, weights),
-        (program.transaction_costs + multipliers.turnover, weights - program.previous),
-    ):
-        low += np.where(offset > 0, size, -size)
-        high += np.where(offset < 0, -size, size)
-    low[weights <= program.lower] = -np.inf
-    high[weights >= program.upper] = np.inf
-    return low, high
+SMALLEST_SIZE = 1e-6  # of a weight without limits: errors are never judged beside less
+ZERO_LIMIT = 1e-12  # of the weights without limits: a limit below counts as zero
+PROOF = 1e-7  # relative size from which a Farkas certificate is more than rounding error
+SMALL_MULTIPLIER = 1e-6  # of the largest one: smaller ones are not needed in a proof
+CANCELLED = 1e-10  # of the sizes of its terms: a smaller sum is zero up to rounding error
 
 
 def weight_sizes(weights: Array, unlimited: Array) -> Array:
-    """What errors of weights are measured against, shape (n,).
+    """Sizes that errors of weights are relative to, shape (n,).
 
-    The weights, or a small part of what they would be without limits: limits may leave nothing.
+    Those of the weights, or a small part of the weights without limits where these leave less.
     """
-    return np.maximum(np.abs(weights), NO_PORTFOLIO * np.abs(unlimited))
+    return np.maximum(np.abs(weights), SMALLEST_SIZE * np.abs(unlimited))
 
 
 @dataclass(frozen=True)
@@ -67,12 +47,20 @@ class Certificate:
 
     @cached_property
     def _rest(self) -> Array:
-        """What the box and the norms have to hold: s - (diag(q) + LLᵀ)x - Eμ."""
+        """The force that the box and the norm terms must balance: s - (diag(q) + LLᵀ)x - Eμ."""
         return self.signal - self._risk - self.program.rows @ self.multipliers.rows
 
     @cached_property
-    def _bounds(self) -> tuple[Array, Array]:
-        return subgradient_bounds(self.program, self.weights, self.multipliers)
+    def _subgradients(self) -> tuple[Array, Array]:
+        """Interval of Σₜ (κₜ + ηₜ) ∂|x - cₜ| + N(x), N the normal cone of the box."""
+        low, high = np.zeros((2, self.program.n))
+        for term, multiplier in self.multipliers.with_terms(self.program):
+            size, offset = term.cost + multiplier, self.weights - term.centre
+            low += np.where(offset > 0, size, -size)
+            high += np.where(offset < 0, -size, size)
+        low[self.weights <= self.program.lower] = -np.inf
+        high[self.weights >= self.program.upper] = np.inf
+        return low, high
 
     @cached_property
     def _unit(self) -> Array:
@@ -80,24 +68,19 @@ class Certificate:
 
     @cached_property
     def _rows(self) -> tuple[Array, Array]:
-        """Values of the rows, and the sizes of what is summed in them."""
+        """Values of the rows, and the sizes of the terms that they sum."""
         program = self.program
-        # a weight that the limits hold at zero is rounding of the others
+        # a weight that the limits hold at zero has the rounding error of the others
         sizes = np.maximum(self._unit, np.sqrt(np.mean(self._unit**2)))
         return self.weights @ program.rows, sizes @ program.absolute_rows
 
-    @property
-    def _norms(self) -> tuple[tuple[float, float, float], ...]:
-        """Limit, value and multiplier of leverage and turnover."""
-        moved = self.weights - self.program.previous
-        return (
-            (
-                self.program.max_leverage,
-                float(np.abs(self.weights).sum()),
-                self.multipliers.leverage,
-            ),
-            (self.program.max_turnover, float(np.abs(moved).sum()), self.multipliers.turnover),
-        )
+    @cached_property
+    def _norms(self) -> list[tuple[float, float, float]]:
+        """Limit, value and multiplier of every norm term."""
+        return [
+            (term.limit, term.norm(self.weights), multiplier)
+            for term, multiplier in self.multipliers.with_terms(self.program)
+        ]
 
     @cached_property
     def residual(self) -> float:
@@ -107,8 +90,8 @@ class Certificate:
 
         - stationarity: the distance of s - (diag(q) + LLᵀ)x - Eμ from the subdifferential of the
           other terms, relative to the largest signal (or marginal risk);
-        - the rows, leverage and turnover: how far x is outside of a limit, or, where the
-          multiplier is not zero, off that limit, relative to the sizes of what is summed;
+        - the rows and norms: how far x is outside of a limit, or, where the multiplier is not
+          zero, off that limit, relative to the sizes of the terms summed;
         - limits other than zero, once more: how far x is outside of them, relative to the limit,
           however small that is beside the weights without limits;
         - the box, and multipliers of the wrong sign.
@@ -116,7 +99,7 @@ class Certificate:
         Zero at the exact solution, and only there.
         """
         program, multipliers = self.program, self.multipliers
-        low, high = self._bounds
+        low, high = self._subgradients
         size = max(np.abs(self.signal).max(initial=0.0), np.abs(self._risk).max(initial=0.0), TINY)
         off = np.maximum(low - self._rest, self._rest - high)
         values, sizes = self._rows
@@ -137,7 +120,7 @@ class Certificate:
     def _beyond_limits(self) -> float:
         """How far the portfolio is outside of limits other than zero, relative to them."""
         program = self.program
-        unlimited = NO_LIMIT * np.abs(self.signal / program.curvature)
+        unlimited = ZERO_LIMIT * np.abs(self.signal / program.curvature)
         values, _ = self._rows
         held = np.abs(self.weights) @ program.absolute_rows
         zero = unlimited @ program.absolute_rows
@@ -155,23 +138,22 @@ class Certificate:
         return worst
 
     def count_weakly_active(self, tol: float) -> int:
-        """Number of limits that hold without pressing: there the weights have no derivative.
+        """Number of weakly active limits: where there are any, the weights have no derivative.
 
-        An asset counts that is at a bound or kink although the forces on it would let it go, or
-        that is free and about to reach one; a row, leverage or turnover counts that is at its
-        limit with a multiplier of zero. All up to `tol`, relative.
+        An asset counts that is at a bound or kink although the force on it is at the end of the
+        range that keeps it there, or that is free and about to reach one; a row or norm counts
+        that is at its limit with a multiplier of zero. All up to `tol`, relative.
         """
         program, multipliers, weights = self.program, self.multipliers, self.weights
-        low, high = self._bounds
+        low, high = self._subgradients
         size = max(np.abs(self.signal).max(initial=0.0), TINY)
         held = high > low
         edge = np.minimum(np.abs(self._rest - low), np.abs(high - self._rest)) <= tol * size
         reach = tol * max(np.abs(weights).max(initial=0.0), TINY)
         touching = np.minimum(weights - program.lower, program.upper - weights) <= reach
-        if program.l1_coef + multipliers.leverage > 0.0:
-            touching |= np.abs(weights) <= reach
-        if program.transaction_costs + multipliers.turnover > 0.0:
-            touching |= np.abs(weights - program.previous) <= reach
+        for term, multiplier in multipliers.with_terms(program):
+            if term.cost + multiplier > 0.0:
+                touching |= np.abs(weights - term.centre) <= reach
         values, sizes = self._rows
         room = np.minimum(np.abs(values - program.row_min), np.abs(program.row_max - values))
         loose = ~program.equations & (multipliers.rows == 0.0)
@@ -184,11 +166,11 @@ class Certificate:
 
 
 def farkas_certificate(program: Program, multipliers: Multipliers) -> float:
-    """Relative size by which multipliers prove that a program has no feasible portfolio.
+    """Relative size of the proof by multipliers that a program has no feasible portfolio.
 
     For every x in the box, the limits weighted with the multipliers add up to at most
 
-        S = Σᵢ max_{l ≤ x ≤ u} [-(Eμ)ᵢ x - η|x| - ρ|x - x₀ᵢ|] + Σⱼ eⱼ μⱼ + Λη + τρ,
+        S = Σᵢ max_{l ≤ x ≤ u} [-(Eμ)ᵢ x - Σₜ ηₜ |x - cₜᵢ|] + Σⱼ eⱼ μⱼ + Σₜ Λₜ ηₜ,
 
     where eⱼ is the maximum of the row for μⱼ > 0, else its minimum; a feasible x would make it
     at least zero.
@@ -203,64 +185,61 @@ def farkas_certificate(program: Program, multipliers: Multipliers) -> float:
     proof : float
         -S relative to the sum of the sizes of its terms; a positive number is a proof.
     """
-    mu, eta, rho = multipliers.rows, multipliers.leverage, multipliers.turnover
+    mu = multipliers.rows
     slope = program.rows @ mu
     rounding = CANCELLED * (program.absolute_rows @ np.abs(mu))
     slope = np.where(np.abs(slope) <= rounding, 0.0, slope)
-    total = np.full(program.n, -np.inf)
-    for point in (np.zeros(program.n), program.previous, program.lower, program.upper):
-        at = np.clip(point, program.lower, program.upper)
-        finite = np.where(np.isfinite(at), at, 0.0)
-        value = -slope * finite - eta * np.abs(finite) - rho * np.abs(finite - program.previous)
-        towards = np.sign(np.where(np.isfinite(at), 0.0, at))
-        rising = (towards != 0.0) & (-slope * towards > (eta + rho) * (1.0 + CANCELLED))
-        value = np.where(np.isfinite(at), value, -np.inf)
-        total = np.maximum(total, np.where(rising, np.inf, value))
-    limits = np.where(mu > 0, program.row_max, np.where(mu < 0, program.row_min, 0.0))
-    terms = limits * mu
-    if eta > 0.0:
-        terms = np.append(terms, program.max_leverage * eta)
-    if rho > 0.0:
-        terms = np.append(terms, program.max_turnover * rho)
-    size = np.abs(total).sum() + np.abs(terms).sum()
+    steepest = multipliers.norms.sum() * (1.0 + CANCELLED)
+    open_below, open_above = np.isinf(program.lower), np.isinf(program.upper)
+    if (open_below & (slope > steepest)).any() or (open_above & (-slope > steepest)).any():
+        return -np.inf
+    priced = multipliers.with_terms(program)
+    largest = np.full(program.n, -np.inf)
+    for point in (  # a concave function is largest at a kink or an end of its interval
+        program.middle,
+        np.where(open_below, program.middle, program.lower),
+        np.where(open_above, program.middle, program.upper),
+        *(np.clip(term.centre, program.lower, program.upper) for term in program.terms),
+    ):
+        norms = sum(eta * np.abs(point - term.centre) for term, eta in priced)
+        largest = np.maximum(largest, -slope * point - norms)
+    limits = mu * priced_limits(mu, program.row_min, program.row_max)
+    limits = np.append(limits, [term.limit * eta for term, eta in priced if eta > 0.0])
+    size = np.abs(largest).sum() + np.abs(limits).sum()
     if not np.isfinite(size) or size == 0.0:
         return -np.inf
-    return float(-(total.sum() + terms.sum()) / size)
+    return float(-(largest.sum() + limits.sum()) / size)
 
 
-def may_prove(program: Program, multipliers: Multipliers) -> bool:
-    """Whether a Farkas certificate is not out of the question; much cheaper than to look."""
+def proves_infeasible(program: Program, multipliers: Multipliers) -> bool:
+    """Whether multipliers are a Farkas certificate, by more than rounding error."""
+    # One portfolio of the box that meets the weighted limits refutes it, at a fraction of the cost.
     mu = multipliers.rows
-    limits = np.where(mu > 0, program.row_max, np.where(mu < 0, program.row_min, 0.0))
+    limits = priced_limits(mu, program.row_min, program.row_max)
     total = (limits - program.middle_values) @ mu
-    middle = program.middle
-    if multipliers.leverage > 0.0:
-        total += (program.max_leverage - np.abs(middle).sum()) * multipliers.leverage
-    if multipliers.turnover > 0.0:
-        moved = np.abs(middle - program.previous).sum()
-        total += (program.max_turnover - moved) * multipliers.turnover
-    return bool(total < 0.0)
+    for term, eta in multipliers.with_terms(program):
+        if eta > 0.0:
+            total += (term.limit - term.norm(program.middle)) * eta
+    return bool(total < 0.0) and farkas_certificate(program, multipliers) > PROOF
 
 
-def repaired(program: Program, multipliers: Multipliers) -> Multipliers:
-    """The multipliers of a ray of the dual, of which some are rounding or still on their way.
+def farkas_candidate(program: Program, multipliers: Multipliers) -> Multipliers:
+    """Multipliers on the way to infinity, as they are at its end if the program is infeasible.
 
-    Any multipliers make a proof as long as those of inequalities have the right sign: those of
-    rows that are small beside others are dropped, and η or ρ is made large enough to hold assets
-    that have no bounds.
+    Any multipliers make a proof as long as those of inequalities have the right sign. So those of
+    rows that are small beside others, by rounding or because the others still grow, are dropped,
+    and that of one norm is made large enough to hold the assets that have no bounds.
     """
     sizes = np.abs(multipliers.rows) * program.row_norms
     rows = np.where(sizes < SMALL_MULTIPLIER * sizes.max(initial=0.0), 0.0, multipliers.rows)
-    multipliers = replace(multipliers, rows=rows)
+    norms = multipliers.norms.copy()
     slope = program.rows @ rows
     open_ended = np.where(slope > 0, np.isinf(program.lower), np.isinf(program.upper))
     needed = np.abs(slope[open_ended]).max(initial=0.0)
-    excess = max(needed - multipliers.leverage - multipliers.turnover, 0.0)
-    if np.isfinite(program.max_leverage):
-        return replace(multipliers, leverage=multipliers.leverage + excess)
-    if np.isfinite(program.max_turnover):
-        return replace(multipliers, turnover=multipliers.turnover + excess)
-    return multipliers
+    limited = [t for t, term in enumerate(program.terms) if np.isfinite(term.limit)]
+    if limited:
+        norms[limited[0]] += max(needed - norms.sum(), 0.0)
+    return Multipliers(rows, norms)
 
 
 def name_conflict(program: Program, multipliers: Multipliers) -> list[str]:
@@ -268,24 +247,22 @@ def name_conflict(program: Program, multipliers: Multipliers) -> list[str]:
 
     Limits are left out, the smallest multipliers first, as long as the rest remains a proof.
     """
-    enough = min(farkas_certificate(program, multipliers), ENOUGH)
 
-    def without(**changes: Any) -> Multipliers:
-        fewer = replace(multipliers, **changes)
-        return fewer if farkas_certificate(program, fewer) >= enough else multipliers
+    def without(part: str, j: int) -> Multipliers:
+        values = getattr(multipliers, part).copy()
+        values[j] = 0.0
+        fewer = replace(multipliers, **{part: values})
+        return fewer if proves_infeasible(program, fewer) else multipliers
 
-    multipliers = without(leverage=0.0)
-    multipliers = without(turnover=0.0)
+    for t in range(len(program.terms)):
+        multipliers = without("norms", t)
     for j in np.argsort(np.abs(multipliers.rows) * program.absolute_rows.max(axis=0, initial=0.0)):
         if multipliers.rows[j] != 0.0:
-            rows = multipliers.rows.copy()
-            rows[j] = 0.0
-            multipliers = without(rows=rows)
+            multipliers = without("rows", j)
     names = [program.row_names[j] for j in np.flatnonzero(multipliers.rows)]
-    names += ["max_leverage"] * bool(multipliers.leverage > 0.0)
-    names += ["max_turnover"] * bool(multipliers.turnover > 0.0)
+    names += [program.terms[t].name for t in np.flatnonzero(multipliers.norms > 0.0)]
     infinite = np.full(program.n, np.inf)
     unbounded = replace(program, lower=-infinite, upper=infinite)
-    if farkas_certificate(unbounded, multipliers) < enough:
+    if not proves_infeasible(unbounded, multipliers):
         names.append("min_weights and max_weights")
     return names

@@ -9,6 +9,7 @@ from sknumerai._era_loop import naming_era
 from sknumerai._eras import Rows, group_eras
 from sknumerai._rows import check_same_rows
 from sknumerai._typing import Array, ArrayLike
+from sknumerai.portfolio._engines import make_engine
 from sknumerai.portfolio._portfolio_optimizer import PortfolioOptimizer
 from sknumerai.portfolio._risk_data import RiskTables
 from sknumerai.portfolio._solution import Engine, Solution
@@ -100,7 +101,7 @@ class EraPrograms:
     def _solve(self, position: int, signal: Array) -> Solution:
         if position not in self._engines:
             label, rows = self.groups.labels[position], self.groups.rows[position]
-            self._engines[position] = self.optimizer.make_engine(self.tables.era(label, rows))
+            self._engines[position] = make_engine(self.optimizer, self.tables.era(label, rows))
         solution = self._engines[position].solve(signal, self._states.get(position))
         self._states[position] = solution.state
         return solution

@@ -21,8 +21,8 @@ class Hessian:
 
     Attributes
     ----------
-    columns : ndarray of shape (n, 2)
-        The columns of leverage and turnover.
+    columns : ndarray of shape (n, n_terms)
+        The columns of the norm terms.
     """
 
     def __init__(self, dual: Dual):
@@ -81,7 +81,7 @@ class Hessian:
             self._linear = self._all() - self._gram(np.flatnonzero(~free))
 
     def _gram(self, chosen: Array | slice) -> Array:
-        """CᵀC over the chosen assets, without leverage and turnover."""
+        """CᵀC over the chosen assets, without the norm terms."""
         part = self.dual.matrix[chosen]
         if not part.size:
             return np.zeros((self.dual.n_linear, self.dual.n_linear))
@@ -89,9 +89,9 @@ class Hessian:
         return np.tril(gram) + np.tril(gram, -1).T
 
     def _bordered(self, linear: Array, chosen: Array) -> Array:
-        """A Gram matrix with the rows and columns of leverage and turnover."""
+        """A Gram matrix with the rows and columns of the norm terms."""
         m, dual = self.dual.n_linear, self.dual
-        gram = np.zeros((m + 2, m + 2))
+        gram = np.zeros((dual.size, dual.size))
         gram[:m, :m] = linear
         for i in np.flatnonzero(dual.capped):
             signs = np.where(chosen, self.columns[:, i], 0.0)

@@ -17,9 +17,9 @@ class Jacobian:
         C_A^T Q^{-1} \right) P_F
 
     with :math:`P_F` the projection on the free assets, Q the curvature, and :math:`C_A` the
-    columns of the factors and of the limits that press: the inverse Hessian of the objective,
+    columns of the factors and of the binding limits: the inverse Hessian of the objective,
     restricted to portfolios that stay on their bounds, kinks and limits. It is symmetric, positive
-    semidefinite, and zero in the direction of a row that presses.
+    semidefinite, and zero in the direction of a binding row.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Jacobian:
     Attributes
     ----------
     n_directions : int
-        Dimension of the space that J maps on: free assets less the limits that press on them.
+        Rank of J: the free assets less the independent ones of the binding limits.
 
     Notes
     -----
@@ -52,8 +52,8 @@ class Jacobian:
         matrix = hessian.matrix()[np.ix_(active, active)]
         self.factor, self.kept = pivoted_cholesky(matrix)
         self.n = dual.program.n
-        n_pressing = int((active[self.kept] >= dual.n_factors).sum())
-        self.n_directions = max(len(self.free) - n_pressing, 0)
+        n_binding = int((active[self.kept] >= dual.n_factors).sum())
+        self.n_directions = max(len(self.free) - n_binding, 0)
 
     def matvec(self, vectors: Array) -> Array:
         """JV, shape (n, k), for V of shape (n, k)."""

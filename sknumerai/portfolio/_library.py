@@ -23,8 +23,8 @@ def cvxpy_problem(program: Program) -> tuple[Any, Any, Any, dict[str, Any]]:
     signal : cvxpy.Parameter of shape (n,)
     weights : cvxpy.Variable of shape (n,)
     limits : dict
-        The constraints whose dual values are wanted: "equations", "maxima", "minima",
-        "max_leverage", "max_turnover", where they exist.
+        The constraints whose dual values are wanted: "equations", "maxima", "minima", and the
+        limits of the norm terms under their names, where they exist.
 
     Notes
     -----
@@ -40,10 +40,6 @@ def cvxpy_problem(program: Program) -> tuple[Any, Any, Any, dict[str, Any]]:
         factors = cp.Variable(program.loadings.shape[1], name="factors")
         constraints.append(factors == program.loadings.T @ weights)
         objective += 0.5 * cp.sum_squares(factors)
-    if program.l1_coef > 0.0:
-        objective += program.l1_coef * cp.norm1(weights)
-    if program.transaction_costs > 0.0:
-        objective += program.transaction_costs * cp.norm1(weights - program.previous)
     limits = {}
     equations = program.equations
     above = np.isfinite(program.row_max) & ~equations
@@ -55,11 +51,12 @@ def cvxpy_problem(program: Program) -> tuple[Any, Any, Any, dict[str, Any]]:
         limits["maxima"] = values[above] <= program.row_max[above]
     if below.any():
         limits["minima"] = values[below] >= program.row_min[below]
-    if np.isfinite(program.max_leverage):
-        limits["max_leverage"] = cp.norm1(weights) <= program.max_leverage
-    if np.isfinite(program.max_turnover):
-        moved = cp.norm1(weights - program.previous)
-        limits["max_turnover"] = moved <= program.max_turnover
+    for term in program.terms:
+        norm = cp.norm1(weights - term.centre)
+        if term.cost > 0.0:
+            objective += term.cost * norm
+        if np.isfinite(term.limit):
+            limits[term.name] = norm <= term.limit
     constraints += limits.values()
     bounded = np.isfinite(program.lower)
     if bounded.any():
@@ -108,9 +105,8 @@ def solve_by_library(program: Program, signal: Array) -> tuple[Array, Multiplier
     ):
         if name in limits:
             rows[chosen] += sign * np.ravel(limits[name].dual_value)
-    caps = [
-        float(np.ravel(limits[name].dual_value)[0]) if name in limits else 0.0
-        for name in ("max_leverage", "max_turnover")
-    ]
-    leverage, turnover = (price_unit * cap for cap in caps)
-    return weight_unit * weights.value, Multipliers(price_unit * rows, leverage, turnover)
+    norms = np.zeros(len(program.terms))
+    for t, term in enumerate(program.terms):
+        if term.name in limits:
+            norms[t] = np.ravel(limits[term.name].dual_value)[0]
+    return weight_unit * weights.value, Multipliers(price_unit * rows, price_unit * norms)

@@ -10,21 +10,19 @@ import scipy.linalg
 
 from sknumerai._typing import Array
 from sknumerai.portfolio._certificates import (
-    farkas_certificate,
-    may_prove,
-    repaired,
+    farkas_candidate,
+    proves_infeasible,
     weight_sizes,
 )
 from sknumerai.portfolio._dual import Dual, DualPoint
 from sknumerai.portfolio._hessian import Hessian
 
-ARMIJO = 1e-4
-SHRINK = 0.4
+ARMIJO = 1e-4  # share of the decrease that the slope promises
+SHRINK = 0.4  # of a step that does not decrease the function by as much
 FIRST_DAMPING, LARGEST_DAMPING, NO_DAMPING = 1e-4, 100.0, 1e-9
-PROOF = 1e-7  # relative size of a Farkas certificate that is no rounding
-ROUNDING = 1e-13
-CLOSE = 1e3  # times the residual to stop at: from there on rounding may be in the way, and
-STALLED = 5  # iterations in a row without a decrease beyond rounding are the end
+VALUE_ROUNDING = 1e-13  # relative rounding error of values of the dual function
+STALLED = 5  # iterations in a row without a decrease beyond rounding error are the end,
+CLOSE = 1e3  # provided that the residual is at most so many times the tolerance
 
 
 @dataclass(frozen=True)
@@ -133,8 +131,8 @@ def semismooth_newton(
         if residual <= tol or iteration == max_iter or stalled == STALLED:
             break
         if iteration >= 2:
-            ray = repaired(dual.program, dual.multipliers(point.theta))
-            if may_prove(dual.program, ray) and farkas_certificate(dual.program, ray) > PROOF:
+            candidate = farkas_candidate(dual.program, dual.multipliers(point.theta))
+            if proves_infeasible(dual.program, candidate):
                 return NewtonResult(point, residual, iteration, infeasible=True)
         hessian.move_to(point)
         found = None
@@ -148,8 +146,8 @@ def semismooth_newton(
         if found is None:
             break
         decrease = point.value - found[0].value
-        nothing = decrease <= ROUNDING * abs(point.value) and residual <= CLOSE * tol
-        stalled = stalled + 1 if nothing else 0
+        no_progress = decrease <= VALUE_ROUNDING * abs(point.value) and residual <= CLOSE * tol
+        stalled = stalled + 1 if no_progress else 0
         point, length = found
         damping *= 0.1 if length == 1.0 else (1.0 if length > 0.3 else 3.0)
         if damping < NO_DAMPING:
@@ -162,7 +160,7 @@ def stationarity(dual: Dual, point: DualPoint) -> Stationarity:
     gradient, theta = point.gradient.copy(), point.theta
     active = np.ones(dual.size, dtype=bool)
     side = np.zeros(dual.size)
-    rows = slice(dual.n_factors, dual.size - 2)
+    rows, norms = slice(dual.n_factors, dual.n_linear), slice(dual.n_linear, None)
     equations = dual.program.equations
     mu, slope = theta[rows], gradient[rows]
     upwards, downwards = slope + dual.row_max, slope + dual.row_min
@@ -171,10 +169,9 @@ def stationarity(dual: Dual, point: DualPoint) -> Stationarity:
     gradient[rows] = np.where(stays, 0.0, np.where(equations | (sign > 0), upwards, downwards))
     active[rows] = ~stays
     side[rows] = np.where(equations, 0.0, sign)
-    side[-2:] = 1.0
-    idle = ~dual.capped | ((theta[-2:] <= 0.0) & (gradient[-2:] >= 0.0))
-    active[-2:] = ~idle
-    gradient[-2:][idle] = 0.0
+    side[norms] = 1.0
+    active[norms] = dual.capped & ((theta[norms] > 0.0) | (gradient[norms] < 0.0))
+    gradient[norms] = np.where(active[norms], gradient[norms], 0.0)
     return Stationarity(gradient, active, side)
 
 
@@ -194,7 +191,7 @@ def _direction(hessian: Array, state: Stationarity, theta: Array) -> Array:
 
 
 def _solve(matrix: Array, right: Array) -> Array:
-    """Solve a positive semidefinite system; dependent rows are told apart by a small ridge."""
+    """Solve a positive semidefinite system; a small ridge makes it regular."""
     ridge = 1e-12
     while len(right):
         damped = matrix.copy()
@@ -219,7 +216,7 @@ def _search(
     patient: bool,
 ) -> tuple[DualPoint, float] | None:
     """A point that decreases the dual function, and the length of the step, or None."""
-    theta, rounding = point.theta, ROUNDING * abs(point.value)
+    theta, rounding = point.theta, VALUE_ROUNDING * abs(point.value)
     orthant = np.where(theta != 0.0, np.sign(theta), state.side)
     kinked = state.side != 0.0
     length = 1.0

@@ -9,9 +9,9 @@ from sknumerai._typing import Array
 from sknumerai.exceptions import InfeasiblePortfolioError, SolverError
 from sknumerai.portfolio._certificates import (
     Certificate,
+    farkas_candidate,
     farkas_certificate,
     name_conflict,
-    repaired,
 )
 from sknumerai.portfolio._dual import Dual
 from sknumerai.portfolio._hessian import Hessian
@@ -22,11 +22,11 @@ from sknumerai.portfolio._program import Program
 from sknumerai.portfolio._proximal import proximal_newton
 from sknumerai.portfolio._solution import Solution
 
-SHARPER = 1e-3  # of the tolerance: what Newton's method aims at, as its last step is nearly free
-ROUNDING = 1e-13
+SHARPER = 1e-3  # of the tolerance: the residual Newton's method aims at, its last step being cheap
+SHARPEST = 1e-13  # the smallest such residual: rounding errors would keep it from a smaller one
 PATIENCE = 30  # iterations after which few assets can be free, and easier programs are solved first
-SHARES = 1e-9, 1 / 16  # of the weights without limits: what is worth such a detour
-WEAKLY_ACTIVE = 1e-9
+SHARES = 1e-9, 1 / 16  # range of what limits leave of the weights, for the first easier program
+WEAKLY_ACTIVE = 1e-9  # relative distance at which a limit counts as reached
 
 
 class NewtonEngine:
@@ -98,7 +98,7 @@ class NewtonEngine:
 
     @property
     def _aim(self) -> float:
-        return max(SHARPER * self.tol, ROUNDING)
+        return max(SHARPER * self.tol, SHARPEST)
 
     def _newton(self, signal: Array, start: Array | None, max_iter: int) -> NewtonResult:
         return self._feasible(
@@ -147,10 +147,10 @@ class NewtonEngine:
         return Certificate(self.program, signal, weights, multipliers)
 
     def _feasible(self, result: NewtonResult) -> NewtonResult:
-        """A result that holds no proof that there is no portfolio; else the proof is raised."""
+        """The result, unless it proves that no portfolio is feasible: then that is raised."""
         if not result.infeasible:
             return result
-        multipliers = repaired(self.program, self.dual.multipliers(result.point.theta))
+        multipliers = farkas_candidate(self.program, self.dual.multipliers(result.point.theta))
         proof = farkas_certificate(self.program, multipliers)
         names = name_conflict(self.program, multipliers)
         raise InfeasiblePortfolioError(

@@ -56,19 +56,19 @@ class PortfolioLayer(torch.nn.Module):
     -----
     The layer has no parameters. The program of an era is built when it is first needed, and is
     kept; every signal after the first one starts from the solution before it, so that small steps
-    of training are cheap. A signal gives the same weights after any other, up to the rounding of
-    the last Newton step. Copies and pickles leave the programs behind and build them again.
+    of training are cheap. A signal gives the same weights after any other, up to rounding
+    errors. Copies and pickles leave the programs behind and build them again.
 
     All is computed in float64 on the CPU. Weights come in the dtype and on the device of the
     signal.
 
-    There is no second derivative, and no gradient by risk data or limits. Where a limit holds
-    without pressing (`PortfolioOptimizer.n_weakly_active_`), the gradient is one of several
+    There is no second derivative, and no gradient by risk data or limits. Where a limit is
+    weakly active (`PortfolioOptimizer.n_weakly_active_`), the gradient is one of several
     one-sided ones. A stock at a bound or kink gets no gradient of its own: if a signal so large
     that most stocks are there is to be trained, begin with a smaller one.
 
     Until the graph is freed, every round keeps 8 bytes for each free asset times each factor and
-    limit that presses; under ``torch.no_grad`` nothing is kept.
+    binding limit; under ``torch.no_grad`` nothing is kept.
 
     References
     ----------

@@ -5,19 +5,17 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sknumerai._frames import Table
 from sknumerai._rows import check_same_rows
-from sknumerai._sklearn import Interval, StrOptions
+from sknumerai._sklearn import Interval, StrOptions, _fit_context
 from sknumerai._typing import Array, ArrayLike
-from sknumerai.portfolio._cvxpy_engine import CvxpyEngine, CvxpyProgram
-from sknumerai.portfolio._library import cvxpy_problem
-from sknumerai.portfolio._newton_engine import NewtonEngine
-from sknumerai.portfolio._program import Program
-from sknumerai.portfolio._risk_data import RiskData, RiskTables
-from sknumerai.portfolio._solution import Engine, Solution
+from sknumerai.portfolio._cvxpy_engine import CvxpyProgram
+from sknumerai.portfolio._engines import make_engine
+from sknumerai.portfolio._risk_data import RiskTables
+from sknumerai.portfolio._solution import Solution
 
 __all__ = ["PortfolioOptimizer"]
 
@@ -107,8 +105,8 @@ class PortfolioOptimizer(BaseEstimator):
         Number of assets that are neither at a bound nor at a kink (zero weight under L1 costs or
         leverage, the previous weight under transaction costs or turnover).
     n_weakly_active_ : int
-        Number of limits that hold without pressing. If it is not zero, the weights have no
-        derivative there and :meth:`gradient` returns one of several one-sided ones.
+        Number of weakly active limits: reached, with a multiplier of zero. If there are any, the
+        weights have no derivative and :meth:`gradient` returns one of several one-sided ones.
 
     See Also
     --------
@@ -120,7 +118,7 @@ class PortfolioOptimizer(BaseEstimator):
     The dual has one unknown for each factor and row, for leverage and for turnover; given these,
     every asset is optimal on its own. With m unknowns an iteration costs 2 n m² flops.
     The derivative :math:`J = \partial x / \partial s` is the inverse Hessian of the objective,
-    restricted to the free assets and to the portfolios that stay on the limits that press: J is
+    restricted to the free assets and to the portfolios that stay on the binding limits: J is
     symmetric, positive semidefinite, and zero in the directions of those limits.
 
     References
@@ -274,7 +272,8 @@ class PortfolioOptimizer(BaseEstimator):
             previous_weights=previous_weights,
         )
         check_same_rows(table, *tables.row_tables)
-        self._keep(self.make_engine(tables.era(None, slice(0, len(values)))).solve(values))
+        engine = make_engine(self, tables.era(None, slice(0, len(values))))
+        self._keep(engine.solve(values))
         return self
 
     def _keep(self, solution: Solution) -> None:
@@ -314,136 +313,6 @@ class PortfolioOptimizer(BaseEstimator):
         if vectors.ndim == 1:
             return self._matvec(vectors[:, None])[:, 0]
         return self._matvec(vectors)
-
-    def make_engine(self, risk: RiskData) -> Engine:
-        """The solver of one era's program, for any signal (for use by the package)."""
-        self._validate_params()
-        if isinstance(self.engine, CvxpyProgram):
-            if not risk.empty:
-                raise ValueError(
-                    "Risk data were given, but a program of one's own holds its risk data itself; "
-                    "leave them out."
-                )
-            return CvxpyEngine(self.engine)
-        program = self._program(risk)
-        if self.engine == "cvxpylayers":
-            problem, signal, weights, _ = cvxpy_problem(program)
-            return CvxpyEngine(CvxpyProgram(problem, signal, weights))
-        return NewtonEngine(program, tol=self.tol, max_iter=self.max_iter)
-
-    def content(self) -> tuple[Any, ...]:
-        """What its solutions depend on besides data, to be compared by content.
-
-        For use by the package.
-        """
-        parameters = dict(self.get_params())
-        if isinstance(self.engine, CvxpyProgram):
-            parameters["engine"] = self.engine.content()
-        return (parameters, getattr(self, "weights_", None))
-
-    def _program(self, risk: RiskData) -> Program:
-        n = risk.n
-        variance = np.ones(n) if risk.specific_variance is None else risk.specific_variance
-        root = np.zeros((n, 0)) if risk.factor_root is None else risk.factor_root
-        low = self._weight_bound("min_weights", n, -np.inf)
-        high = self._weight_bound("max_weights", n, np.inf)
-        if (low > high).any():
-            raise ValueError(
-                f"min_weights is above max_weights for {int((low > high).sum())} of {n} stocks; "
-                "swap them."
-            )
-        rows, row_min, row_max, names = self._rows(risk)
-        previous = np.zeros(n) if risk.previous_weights is None else risk.previous_weights
-        return Program(
-            curvature=self.risk_aversion * variance + self.l2_coef,
-            loadings=np.sqrt(self.risk_aversion) * root,
-            rows=rows,
-            row_min=row_min,
-            row_max=row_max,
-            row_names=names,
-            lower=low,
-            upper=high,
-            previous=previous,
-            l1_coef=self.l1_coef,
-            transaction_costs=self.transaction_costs,
-            max_leverage=np.inf if self.max_leverage is None else self.max_leverage,
-            max_turnover=np.inf if self.max_turnover is None else self.max_turnover,
-        )
-
-    def _weight_bound(self, name: str, n: int, default: float) -> Array:
-        bound = getattr(self, name)
-        values = np.asarray(default if bound is None else bound, dtype=np.float64)
-        if values.ndim and values.shape != (n,):
-            raise ValueError(
-                f"{name} has shape {values.shape} for {n} stocks; pass one number, or one "
-                "per stock."
-            )
-        if np.isnan(values).any():
-            raise ValueError(f"{name} contains {int(np.isnan(values).sum())} NaN; fill them.")
-        return np.array(np.broadcast_to(values, n))
-
-    def _rows(self, risk: RiskData) -> tuple[Array, Array, Array, list[str]]:
-        """All linear limits: columns, minima, maxima, names."""
-        n = risk.n
-        columns, low, high = [np.zeros((n, 0))], [np.zeros(0)], [np.zeros(0)]
-        names: list[str] = []
-        if self.budget is not None:
-            columns.append(np.ones((n, 1)))
-            low.append(np.array([float(self.budget)]))
-            high.append(low[-1])
-            names.append("budget")
-        if self.sector_neutral:
-            if risk.sectors is None or risk.sector_names is None:
-                raise ValueError("sector_neutral=True needs sectors; pass one label per stock.")
-            columns.append(risk.sectors)
-            low.append(np.zeros(risk.sectors.shape[1]))
-            high.append(low[-1])
-            names += [f"neutrality of sector {name!r}" for name in risk.sector_names]
-        if risk.exposures is not None:
-            m = risk.exposures.shape[1]
-            labels = range(m) if risk.exposure_names is None else risk.exposure_names
-            maximum = exposure_limits(self.max_exposure, "max_exposure", list(labels), 0.0, np.inf)
-            minimum = -maximum
-            if self.min_exposure is not None:
-                minimum = exposure_limits(
-                    self.min_exposure, "min_exposure", list(labels), 0.0, -np.inf
-                )
-            if (minimum > maximum).any():
-                j = int(np.flatnonzero(minimum > maximum)[0])
-                raise ValueError(
-                    f"The limits of exposure {labels[j]!r} are {minimum[j]:g} to {maximum[j]:g}; "
-                    "min_exposure must not be above max_exposure (which must not be negative "
-                    "where min_exposure is not given)."
-                )
-            columns.append(risk.exposures)
-            low.append(minimum)
-            high.append(maximum)
-            names += [f"exposure {name!r}" for name in labels]
-        elif self.max_exposure is not None or self.min_exposure is not None:
-            raise ValueError("max_exposure and min_exposure limit exposures; pass exposures=...")
-        return np.hstack(columns), np.concatenate(low), np.concatenate(high), names
-
-
-def exposure_limits(
-    limit: Any, parameter: str, names: list[Any], default: float, unnamed: float
-) -> Array:
-    """One limit per exposure, shape (n_exposures,)."""
-    if isinstance(limit, Mapping):
-        unknown = [name for name in limit if name not in names]
-        if unknown:
-            raise ValueError(
-                f"{parameter} names {unknown[0]!r}, which is none of the {len(names)} exposures."
-            )
-        return np.array([float(limit.get(name, unnamed)) for name in names])
-    values = np.asarray(default if limit is None else limit, dtype=np.float64)
-    if values.ndim and values.shape != (len(names),):
-        raise ValueError(
-            f"{parameter} has shape {values.shape} for {len(names)} exposures; pass one number, "
-            "one per exposure, or a dict by name."
-        )
-    if np.isnan(values).any():
-        raise ValueError(f"{parameter} contains {int(np.isnan(values).sum())} NaN; fill them.")
-    return np.array(np.broadcast_to(values, len(names)))
 
 
 def read_signal(signal: ArrayLike) -> tuple[Array, Table]:

@@ -9,14 +9,49 @@ from sknumerai._typing import Array
 
 
 @dataclass(frozen=True)
+class NormTerm:
+    """The term κ‖x - c‖₁ of an objective, together with the limit ‖x - c‖₁ ≤ Λ.
+
+    Leverage has c = 0 and turnover the previous weights; with those of an index, c makes it a
+    limit on active share. Where the budget is b, short weights of at most S are a leverage of at
+    most 2S + b.
+
+    Attributes
+    ----------
+    centre : ndarray of shape (n,)
+        c.
+    cost : float
+        κ, not negative.
+    limit : float
+        Λ, infinite where there is no limit.
+    name : str
+        What messages call the limit.
+    """
+
+    centre: Array
+    cost: float
+    limit: float
+    name: str
+
+    def norm(self, weights: Array) -> float:
+        """‖x - c‖₁."""
+        return float(np.abs(weights - self.centre).sum())
+
+
+def priced_limits(mu: Array, row_min: Array, row_max: Array) -> Array:
+    """The limit of each row that its multiplier is the price of, shape (n_rows,); 0 for none."""
+    return np.where(mu > 0, row_max, np.where(mu < 0, row_min, 0.0))
+
+
+@dataclass(frozen=True)
 class Program:
     r"""The convex program of one era, for any signal s.
 
     .. math::
         \min_x\ \tfrac12 x^T (\mathrm{diag}(q) + L L^T) x - s^T x
-            + \kappa \|x\|_1 + c \|x - x_0\|_1 \\
+            + \sum_t \kappa_t \|x - c_t\|_1 \\
         \text{s.t. } l \le x \le u,\ e^- \le E^T x \le e^+,\
-            \|x\|_1 \le \Lambda,\ \|x - x_0\|_1 \le \tau
+            \|x - c_t\|_1 \le \Lambda_t
 
     Attributes
     ----------
@@ -32,12 +67,8 @@ class Program:
         What messages call them.
     lower, upper : ndarray of shape (n,)
         l and u, infinite where there is no bound.
-    previous : ndarray of shape (n,)
-        x₀.
-    l1_coef, transaction_costs : float
-        κ and c.
-    max_leverage, max_turnover : float
-        Λ and τ, infinite where there is no limit.
+    terms : tuple of NormTerm
+        κ, c and Λ.
     """
 
     curvature: Array
@@ -48,11 +79,7 @@ class Program:
     row_names: list[str]
     lower: Array
     upper: Array
-    previous: Array
-    l1_coef: float = 0.0
-    transaction_costs: float = 0.0
-    max_leverage: float = np.inf
-    max_turnover: float = np.inf
+    terms: tuple[NormTerm, ...] = ()
 
     @property
     def n(self) -> int:
@@ -76,7 +103,7 @@ class Program:
 
     @cached_property
     def middle(self) -> Array:
-        """The portfolio in the box that is nearest to zero, shape (n,)."""
+        """The portfolio in the box nearest zero, shape (n,)."""
         return np.clip(0.0, self.lower, self.upper)
 
     @cached_property
@@ -92,7 +119,7 @@ class Program:
         program : Program
         signal : ndarray of shape (n,)
         weight_unit, price_unit : float
-            What its weights and its multipliers are to be multiplied with.
+            Factors that turn its weights and multipliers into those of this program.
         """
         curvature_unit = float(np.median(self.curvature))
         # the prices of the signal, or those of weights that the limits ask for
@@ -109,11 +136,15 @@ class Program:
             row_max=self.row_max / weight_unit,
             lower=self.lower / weight_unit,
             upper=self.upper / weight_unit,
-            previous=self.previous / weight_unit,
-            l1_coef=self.l1_coef / price_unit,
-            transaction_costs=self.transaction_costs / price_unit,
-            max_leverage=self.max_leverage / weight_unit,
-            max_turnover=self.max_turnover / weight_unit,
+            terms=tuple(
+                replace(
+                    term,
+                    centre=term.centre / weight_unit,
+                    cost=term.cost / price_unit,
+                    limit=term.limit / weight_unit,
+                )
+                for term in self.terms
+            ),
         )
         return program, signal / price_unit, weight_unit, price_unit
 
@@ -129,11 +160,14 @@ class Multipliers:
     Attributes
     ----------
     rows : ndarray of shape (n_rows,)
-        Positive where a row presses at its maximum, negative at its minimum.
-    leverage, turnover : float
-        Not negative.
+        Positive where the maximum of a row is binding, negative where its minimum is.
+    norms : ndarray of shape (n_terms,)
+        Those of the limits of the norm terms; not negative.
     """
 
     rows: Array
-    leverage: float = 0.0
-    turnover: float = 0.0
+    norms: Array
+
+    def with_terms(self, program: Program) -> list[tuple[NormTerm, float]]:
+        """The norm terms of a program, each with its multiplier."""
+        return list(zip(program.terms, self.norms.tolist(), strict=True))

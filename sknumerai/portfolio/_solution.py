@@ -1,4 +1,4 @@
-"""What an engine returns, and what it has to offer."""
+"""What an engine is, and the solutions it returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Solution:
         Assets neither at a bound nor at a kink; None where an engine cannot tell.
     n_weakly_active : int or None
     n_directions : int or None
-        Free assets less the limits that press on them.
+        Free assets less the binding limits.
     matvec : callable
         (n_stocks, k) -> (n_stocks, k), the product with the Jacobian.
     state : object

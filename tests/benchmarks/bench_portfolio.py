@@ -10,6 +10,7 @@ import pandas as pd
 from sknumerai.contribution import closed_form_tc, tc_proxies, true_contribution
 from sknumerai.datasets import make_market
 from sknumerai.portfolio import PortfolioOptimizer
+from sknumerai.portfolio._engines import make_engine
 from sknumerai.portfolio._library import cvxpy_problem
 from tests.benchmarks._measure import Table, pretty, seconds
 from tests.benchmarks._peers import cvxpy_solution, cvxpylayers_times
@@ -33,7 +34,7 @@ def market(n, n_users=2, n_rows=N_ROWS):
 
 
 def fund(n):
-    """A program whose leverage, box and exposures all press, of the same shape for every n."""
+    """A program of binding leverage, box and exposures, of the same shape for every n."""
     return PortfolioOptimizer(
         risk_aversion=0.2 * n,
         min_weights=-10.0 / n,
@@ -61,14 +62,14 @@ def engine_of(n):
 
     era, risk = market(n)
     tables = RiskTables(len(era.returns), **risk)
-    return fund(n).make_engine(tables.era(None, slice(0, n))), era.returns
+    return make_engine(fund(n), tables.era(None, slice(0, n))), era.returns
 
 
 def optimizer_against_solvers():
     """Cold and warm solves and the adjoint, against QP solvers on the same program."""
     table = Table(
-        f"Portfolio: {N_FACTORS} factors, {N_ROWS} exposures, {N_SECTORS} sectors, leverage "
-        "pressing",
+        f"Portfolio: {N_FACTORS} factors, {N_ROWS} exposures, {N_SECTORS} sectors, binding "
+        "leverage",
         ["n", "solver", "solve", "ratio", "adjoint", "iterations", "free", "KKT residual",
          "largest difference"],
     )  # fmt: skip

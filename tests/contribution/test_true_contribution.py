@@ -18,6 +18,7 @@ from sknumerai.exceptions import (
 )
 from sknumerai.metrics import meta_portfolio_contribution
 from sknumerai.portfolio import PortfolioOptimizer
+from sknumerai.portfolio._engines import make_engine
 from sknumerai.portfolio._risk_data import RiskTables
 
 N, USERS = 30, 6
@@ -299,7 +300,7 @@ def kernel(case, rounds):
     """The kernel on the first era of a case."""
     n = int((case.eras == case.eras[0]).sum())
     tables = RiskTables(len(case.returns), **case.risk)
-    engine = case.optimizer.make_engine(tables.era(None, slice(0, n)))
+    engine = make_engine(case.optimizer, tables.era(None, slice(0, n)))
     users = UserSignals(case.predictions[:n], gaussianize=True)
     return era_gradient(users, case.stakes, case.returns[:n], engine, rounds)
 
@@ -751,7 +752,7 @@ class TestRepeatability:
             **{name: market[name] for name in RISK if name != "factor_covariance"},
             factor_covariance=market.factor_covariance,
         )
-        engine = PortfolioOptimizer(**limits).make_engine(tables.era(None, slice(0, n)))
+        engine = make_engine(PortfolioOptimizer(**limits), tables.era(None, slice(0, n)))
         users = UserSignals(market.user_predictions, gaussianize=True)
         rounds = Rounds(n_rounds, 0.5, "raw", 1.5, signal_scale, seed)
         result = era_gradient(users, np.minimum(market.stakes, 5.0), market.returns, engine, rounds)
@@ -854,7 +855,7 @@ class TestFewFreeAssets:
     def test_directions_are_the_rank_of_the_derivative(self, signal_scale):
         case = Case()
         tables = RiskTables(len(case.returns), **case.risk)
-        engine = case.optimizer.make_engine(tables.era(None, slice(0, N)))
+        engine = make_engine(case.optimizer, tables.era(None, slice(0, N)))
         users = UserSignals(case.predictions, gaussianize=True)
         rounds = Rounds(4, 0.5, "raw", 1.5, signal_scale, SEED)
         result = era_gradient(users, case.stakes, case.returns, engine, rounds)

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.optimize import linprog, minimize
 
 from sknumerai.portfolio import PortfolioOptimizer
+from sknumerai.portfolio._engines import make_engine
 from sknumerai.portfolio._risk_data import RiskTables
 
 TERMS = (
@@ -36,7 +37,8 @@ class Case:
 
     def engine(self, **params):
         tables = RiskTables(len(self.signal), **self.risk)
-        return self.optimizer(**params).make_engine(tables.era(None, slice(0, len(self.signal))))
+        risk = tables.era(None, slice(0, len(self.signal)))
+        return make_engine(self.optimizer(**params), risk)
 
     def without(self, *names):
         """The same without some parameters."""
@@ -44,7 +46,7 @@ class Case:
 
 
 def make_case(seed, terms, n):
-    """A random program around a portfolio that is feasible, so that most limits press.
+    """A random program around a portfolio that is feasible, so that most limits are binding.
 
     Parameters
     ----------

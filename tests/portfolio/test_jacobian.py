@@ -20,12 +20,12 @@ def unit_of(case):
     return case.scale / np.abs(case.signal).mean()
 
 
-def pressing(engine, solution, signal):
+def active_set(engine, solution, signal):
     """Free assets, and signs of the multipliers: where the weights are linear in the signal."""
     point = engine.dual.evaluate(solution.state, signal / engine.dual.root)
     multipliers = engine.dual.multipliers(solution.state)
-    caps = [multipliers.leverage > 0, multipliers.turnover > 0]
-    return np.r_[point.free, np.sign(multipliers.rows) * ~engine.program.equations, caps]
+    rows = np.sign(multipliers.rows) * ~engine.program.equations
+    return np.r_[point.free, rows, multipliers.norms > 0]
 
 
 @given(cases)
@@ -35,13 +35,13 @@ def test_equals_finite_differences(case):
     assume(solution.n_weakly_active == 0)
     v = np.random.default_rng(0).normal(size=n)
     product = solution.matvec(v[:, None])[:, 0]
-    here = pressing(engine, solution, case.signal)
+    here = active_set(engine, solution, case.signal)
     for relative in STEPS:
         step = relative * np.abs(case.signal).max()
         ends = [case.signal + step * v, case.signal - step * v]
         solutions = [engine.solve(end, solution.state) for end in ends]
         if all(
-            np.array_equal(pressing(engine, s, end), here)
+            np.array_equal(active_set(engine, s, end), here)
             for s, end in zip(solutions, ends, strict=True)
         ):
             break

@@ -78,7 +78,7 @@ def test_gradient_equals_finite_differences(limits, seed):
 
 
 @pytest.mark.parametrize("limits", LIMITS)
-def test_limits_of_these_programs_press(limits):
+def test_limits_of_these_programs_matter(limits):
     optimizer, risk = make_program(limits)
     signal = random_signal(0, N)
     free, limited = PortfolioOptimizer(), fit(optimizer, signal, risk)

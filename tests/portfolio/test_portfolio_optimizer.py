@@ -614,7 +614,7 @@ def test_attributes():
 
 
 def test_every_parameter_matters():
-    """Each limit and cost of the full program presses, so that the tests here are about it."""
+    """Each limit of the full program is binding and each cost matters: the tests are about them."""
     weights = fit().weights_
     changes = {
         "risk_aversion": 3.0,

@@ -63,7 +63,7 @@ def test_largest_number_of_iterations_is_that_of_the_whole_path(max_iter, runs):
     assert left >= 0
 
 
-def test_path_goes_from_few_pressing_limits_to_the_program_itself(runs):
+def test_path_goes_from_few_binding_limits_to_the_program_itself(runs):
     """c falls to zero, and the first program has many more free assets than the last."""
     optimizer = tight_case(2).fit()
     path = runs[1:]
