@@ -21,8 +21,7 @@ from sknumerai.cli._files import check_output, list_some, write_frame
 from sknumerai.cli._report import format_table
 from sknumerai.cli._tc_inputs import Users, read_covariance, read_returns, read_stakes, read_users
 from sknumerai.cli._tc_risk import OPTIONS, open_risk
-from sknumerai.contribution._era_gradient import FEW_FREE, Rounds
-from sknumerai.contribution._true_contribution import contributions_of_era
+from sknumerai.contribution._true_contribution import FEW_FREE, Rounds, contributions_of_era
 from sknumerai.exceptions import (
     ConstantPredictionWarning,
     FewFreeAssetsWarning,
@@ -31,7 +30,7 @@ from sknumerai.exceptions import (
 )
 from sknumerai.metrics import score_summary
 from sknumerai.portfolio import PortfolioOptimizer
-from sknumerai.portfolio._risk_data import RiskData, RiskTables
+from sknumerai.portfolio._interface import RiskData, RiskTables
 
 HEADER = ("user", "mean", "std", "Sharpe", "hit rate", "eras")
 N_SHOWN = 10  # at either end of the ranking

@@ -14,8 +14,7 @@ from sknumerai.contribution._gradient_cache import GRADIENTS, CandidateGradient
 from sknumerai.contribution._inverse_hessian import inverse_hessian
 from sknumerai.contribution._scorer import ContributionScorer, RiskColumns
 from sknumerai.portfolio import PortfolioOptimizer
-from sknumerai.portfolio._engines import optimizer_content
-from sknumerai.portfolio._risk_data import RISK_NAMES, RiskData
+from sknumerai.portfolio._interface import RISK_NAMES, RiskData, optimizer_content
 
 __all__ = ["ClosedFormTC"]
 

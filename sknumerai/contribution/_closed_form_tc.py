@@ -16,7 +16,7 @@ from sknumerai._typing import Array, ArrayLike
 from sknumerai.contribution._closed_form import FORMS, Form, closed_form_gradient, deproject
 from sknumerai.contribution._inverse_hessian import EraHessians, inverse_hessian
 from sknumerai.portfolio import PortfolioOptimizer
-from sknumerai.portfolio._risk_data import RiskData, RiskTables
+from sknumerai.portfolio._interface import RiskData, RiskTables
 
 __all__ = ["adversarial_prediction", "closed_form_tc"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from sknumerai._typing import Array
 from sknumerai.contribution._meta_signal import ZERO_SIGNAL, meta_signal, meta_signal_adjoint
 from sknumerai.contribution._users import UserSignals
-from sknumerai.portfolio._solution import Engine
+from sknumerai.portfolio._interface import Engine
 
 FEW_FREE = 0.1  # share of free assets below which repeated runs agree to less than about 0.99
 CANCELLED = 1e-13  # of the sum of sizes, below which a sum is rounding

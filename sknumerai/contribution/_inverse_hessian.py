@@ -15,8 +15,7 @@ from sknumerai._rows import HasRows, RowLabels, row_index
 from sknumerai._typing import Array
 from sknumerai.exceptions import SolverError
 from sknumerai.portfolio import PortfolioOptimizer
-from sknumerai.portfolio._engines import make_engine
-from sknumerai.portfolio._risk_data import RiskData, covariance_root
+from sknumerai.portfolio._interface import RiskData, covariance_root, make_engine
 
 Solve = Callable[[Array], Array]
 

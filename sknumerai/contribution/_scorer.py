@@ -19,7 +19,7 @@ from sknumerai.contribution._true_contribution import warn_of_few_free
 from sknumerai.exceptions import ConstantPredictionWarning
 from sknumerai.metrics._scorer_base import BaseEraScorer
 from sknumerai.portfolio import PortfolioOptimizer
-from sknumerai.portfolio._risk_data import RISK_NAMES, RiskData, RiskTables
+from sknumerai.portfolio._interface import RISK_NAMES, RiskData, RiskTables
 
 RiskColumns = Mapping[str, FeatureColumns]
 

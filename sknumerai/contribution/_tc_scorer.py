@@ -16,8 +16,7 @@ from sknumerai.contribution._scorer import ContributionScorer, RiskColumns
 from sknumerai.contribution._true_contribution import ROUNDS_CONSTRAINTS, draw_seed
 from sknumerai.contribution._users import UserSignals
 from sknumerai.portfolio import PortfolioOptimizer
-from sknumerai.portfolio._engines import make_engine, optimizer_content
-from sknumerai.portfolio._risk_data import RiskData
+from sknumerai.portfolio._interface import RiskData, make_engine, optimizer_content
 
 __all__ = ["TCScorer"]
 

@@ -28,8 +28,7 @@ from sknumerai.contribution._inputs import read_stakes, user_table
 from sknumerai.contribution._users import UserSignals
 from sknumerai.exceptions import ConstantPredictionWarning, FewFreeAssetsWarning
 from sknumerai.portfolio import PortfolioOptimizer
-from sknumerai.portfolio._engines import make_engine
-from sknumerai.portfolio._risk_data import RiskData, RiskTables
+from sknumerai.portfolio._interface import RiskData, RiskTables, make_engine
 
 __all__ = ["ContributionInfo", "true_contribution"]
 
