@@ -71,6 +71,13 @@ def corr_loss(
     >>> loss.backward()
     >>> -1.0 < loss.item() < -0.9, predictions.grad.shape
     (True, torch.Size([4]))
+
+    A criterion with its options bound, for a training loop:
+
+    >>> from functools import partial
+    >>> criterion = partial(corr_loss, gaussianize=True)
+    >>> criterion(torch.arange(9.0), torch.arange(9.0)) < -0.9
+    tensor(True)
     """
     scores = as_vector(predictions, "predictions")
     truth = as_vector(targets, "targets", n=len(scores)).to(scores.dtype)
