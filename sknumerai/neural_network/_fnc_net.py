@@ -1,4 +1,4 @@
-"""The network of `FNCRegressor` and its training on batches of whole eras, in torch and skorch."""
+"""The network of `FNCRegressor`, whose batches are whole eras, in torch and skorch."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -7,17 +7,20 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer
+from skorch.callbacks import Callback, EpochTimer
 from torch import nn
 from tqdm import tqdm
 
 from sknumerai._eras import naming_era
+from sknumerai._frames import Table
+from sknumerai._typing import Array
 from sknumerai.neural_network._dropout import Dropout
-from sknumerai.neural_network._fnc_batches import EraBatches, EraDataset, EraTarget
+from sknumerai.neural_network._fnc_batches import EraBatches, EraDataset, EraTarget, as_features
 from sknumerai.neural_network._fnc_loss import MultiPartLoss
+
+PREDICTED_ROWS = 5_000  # at a time: bounds the memory of the hidden layers
 
 
 class FNCModule(nn.Module):
@@ -146,7 +149,15 @@ class EpochProgress(Callback):
 
 
 class EraNet(NeuralNet):
-    """A skorch net whose batches are the eras of an `EraDataset`."""
+    """A skorch net whose batches are the eras of an `EraDataset`.
+
+    Attributes
+    ----------
+    torch_state : tuple of tensor
+        State of torch's random numbers from which training goes on.
+    """
+
+    torch_state: tuple[torch.Tensor, ...] = ()
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -166,6 +177,15 @@ class EraNet(NeuralNet):
             return EraBatches(dataset, self.device, scaled, shuffle=training)
         batches = super().get_iterator(dataset, training)
         return ((scaled(features.to(self.device)), target) for features, target in batches)
+
+    def check_columns(self, table: Table) -> None:
+        """Check that a table has as many feature columns as the network takes."""
+        n_features = len(self.module_.scale)
+        if table.n_columns != n_features:
+            raise ValueError(
+                f"X has {table.n_columns} feature columns and the network takes {n_features}; "
+                "pass the columns it was trained on."
+            )
 
     def infer(self, x: torch.Tensor, **fit_params: Any) -> torch.Tensor:
         """Predictions of shape (n,) from scaled features."""
@@ -227,56 +247,26 @@ def make_fnc_net(
     return net.initialize()
 
 
-def train_net(
-    net: EraNet,
-    dataset: EraDataset,
-    *,
-    epochs: int,
-    callbacks: list[Any] | None,
-    patience: int | None,
-    verbose: int,
-) -> None:
-    """Train a net for some epochs more; parameters as in `FNCRegressor`."""
-    callbacks = deepcopy(callbacks or [])
-    if patience is not None and dataset.validation is not None:
-        # losses are negative, where a relative threshold would pass for better what is worse
-        options = {"threshold": 0.0, "threshold_mode": "abs", "load_best": True}
-        callbacks.append(("early_stopping", EarlyStopping(patience=patience, **options)))
-    if verbose:
-        callbacks.append(("progress", EpochProgress()))
-    net.callbacks = callbacks
-    net.initialize_callbacks()
-    net.max_epochs = epochs
-    net.partial_fit(dataset)
-    for epoch in net.history:
-        epoch["batches"].clear()  # values of every step, which would outgrow the weights
+def predict_rows(net: EraNet, table: Table, *, double: bool) -> Array:
+    """Predictions of shape (n_rows,), float32, for the rows of a table, in chunks.
 
-
-def history_frame(net: EraNet) -> pd.DataFrame:
-    """Losses and their parts by epoch."""
-    records = [
-        {
-            name.replace("valid_", "validation_", 1): value
-            for name, value in epoch.items()
-            if name.startswith(("train_", "valid_")) and not name.endswith(("_best", "_count"))
-        }
-        for epoch in net.history
-    ]
-    return pd.DataFrame(records, index=pd.RangeIndex(1, len(records) + 1, name="epoch"))
-
-
-def get_random_numbers(device: str) -> list[torch.Tensor]:
-    """State of the generators that training draws from."""
-    states = [torch.random.get_rng_state()]
-    if torch.device(device).type == "cuda":
-        states.append(torch.cuda.get_rng_state(device))
-    return states
-
-
-def set_random_numbers(device: str, states: list[torch.Tensor]) -> None:
-    """Go on with earlier random numbers, of those generators that have a state."""
-    for state in states[:1]:
-        torch.random.set_rng_state(state)
-    if torch.device(device).type == "cuda":
-        for state in states[1:]:
-            torch.cuda.set_rng_state(state, device)
+    Parameters
+    ----------
+    net : EraNet
+    table : Table
+        The features.
+    double : bool
+        Whether to compute in double precision. In single precision the last digits of a
+        prediction depend on how many rows are predicted with it.
+    """
+    net.check_columns(table)
+    module = net.module_.eval()
+    if double:
+        module = deepcopy(module).double()
+    predictions = np.empty(table.n_rows, dtype=np.float32)
+    with torch.no_grad():
+        for start in range(0, table.n_rows, PREDICTED_ROWS):
+            rows = slice(start, min(start + PREDICTED_ROWS, table.n_rows))
+            features = as_features(table.rows(rows)).to(net.device)
+            predictions[rows] = module(features).reshape(-1).cpu().numpy()
+    return predictions

@@ -1,8 +1,8 @@
 """The estimator NeuralTrader."""
 
 from collections.abc import Sequence
-from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,16 @@ from tqdm import tqdm
 
 from sknumerai._optional import import_optional
 from sknumerai._typing import Array, ArrayLike
-from sknumerai.neural_network._net_parameters import layer_sizes, optimizer_class
+from sknumerai.neural_network._device import resolve_device
+from sknumerai.neural_network._net_parameters import (
+    NET_PARAMETERS,
+    layer_sizes,
+    optimizer_class,
+)
 from sknumerai.neural_network._torch_seed import torch_seed
+
+if TYPE_CHECKING:
+    import torch
 
 _FLOATS = [np.float64, np.float32]
 
@@ -58,7 +66,8 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
     optimizer : str, default="RMSprop"
         Name of a class of ``torch.optim``, such as "Adam" or "SGD".
     device : str, default="cpu"
-        Where torch computes, such as "cuda". All training data is put there at once.
+        Where torch computes: "cpu", "cuda", or "auto" for "cuda" if there is one. All training
+        data is put there at once.
     random_state : int, RandomState instance or None, default=None
         Initial weights, order of rows and dropout. Pass an int for reproducible output. torch's
         own random state is left as it was.
@@ -100,15 +109,8 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
+        **NET_PARAMETERS,
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "optimizer": [str],
-        "device": [str],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -165,6 +167,7 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
             If a parameter is out of range, or data is NaN, infinite or of the wrong shape.
         """
         self._validate_params()
+        device = resolve_device(self.device)
         X, y = validate_data(self, X, y, dtype=_FLOATS, y_numeric=True)
         data = {"train": (X, y)}
         if X_val is not None or y_val is not None:
@@ -174,12 +177,10 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
         from sknumerai.neural_network._trader_net import make_trader_net
 
         self.scale_ = _root_mean_square(X)
-        windows = {
-            name: _to_tensor(X / self.scale_).to(self.device) for name, (X, _) in data.items()
-        }
-        returns = _to_tensor(y / _root_mean_square(y)).to(self.device)
+        windows = {name: _to_tensor(X / self.scale_).to(device) for name, (X, _) in data.items()}
+        returns = _to_tensor(y / _root_mean_square(y)).to(device)
         dataset = torch.utils.data.TensorDataset(windows["train"], returns)
-        with torch_seed(self.random_state, self.device):
+        with torch_seed(self.random_state, device):
             self.net_ = make_trader_net(
                 self.n_features_in_,
                 hidden_layer_sizes=layer_sizes(self.hidden_layer_sizes),
@@ -187,7 +188,7 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
                 lr=self.lr,
                 batch_size=self.batch_size,
                 optimizer=optimizer_class(self.optimizer),
-                device=self.device,
+                device=device,
             )
             records = []
             epochs = tqdm(range(self.max_epochs), desc="epochs", disable=not self.verbose)
@@ -274,7 +275,7 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
         return tags
 
 
-def _to_tensor(values: Array) -> Any:
+def _to_tensor(values: Array) -> "torch.Tensor":
     """Torch tensor, float32, on the CPU."""
     torch = import_optional("torch", extra="torch")
     return torch.from_numpy(values.astype(np.float32, copy=False))

@@ -1,7 +1,6 @@
 import pickle
 import sys
 import tracemalloc
-from functools import partial
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -31,7 +30,13 @@ pytest.importorskip("skorch")
 
 from skorch.callbacks import Callback, Checkpoint, LRScheduler  # noqa: E402
 
-from sknumerai.neural_network import _era_neutralizer, _fnc_batches, soft_rank  # noqa: E402
+from sknumerai.neural_network import (  # noqa: E402
+    EraNeutralizer,
+    _fnc_batches,
+    _fnc_net,
+    _fnc_training,
+    soft_rank,
+)
 from sknumerai.neural_network._dropout import Dropout  # noqa: E402
 
 PARTS = ["corr", "fnc", "tb", "exposure", "tb_exposure"]
@@ -215,7 +220,7 @@ def test_one_part_alone(data, name, monkeypatch):
     X, y, eras = data
     weights = {weight: float(weight == f"{name}_weight") for weight in WEIGHTS}
     if name in ("corr", "exposure"):  # no need to neutralize
-        monkeypatch.delattr(_era_neutralizer.EraNeutralizer, "for_era")
+        monkeypatch.delattr(EraNeutralizer, "for_era")
     history = make_regressor(**weights).fit(X, y, eras=eras).history_
     assert set(history.columns) == {"train_loss", f"train_{name}"}
     sign = 1.0 if "exposure" in name else -1.0
@@ -225,9 +230,15 @@ def test_one_part_alone(data, name, monkeypatch):
 def test_cache_of_factors_changes_nothing(data, monkeypatch):
     X, y, eras = data
     model = make_regressor().fit(X, y, eras=eras)
-    without = partial(_era_neutralizer.EraNeutralizer, max_bytes=0)
-    monkeypatch.setattr(_era_neutralizer, "EraNeutralizer", without)
+    made = []
+
+    def without_memory():
+        made.append(EraNeutralizer(max_bytes=0))
+        return made[-1]
+
+    monkeypatch.setattr(_fnc_training, "EraNeutralizer", without_memory)
     again = make_regressor().fit(X, y, eras=eras)
+    assert [len(neutralizer) for neutralizer in made] == [0]
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     pd.testing.assert_frame_equal(again.history_, model.history_)
 
@@ -258,7 +269,7 @@ def test_rows_do_not_interact(data, monkeypatch):
     mixed = np.random.default_rng(0).permutation(len(X))
     np.testing.assert_array_equal(model.predict(X[mixed]), predictions[mixed])
     np.testing.assert_array_equal([model.predict(row[None])[0] for row in X[:20]], predictions[:20])
-    monkeypatch.setattr("sknumerai.neural_network._fnc_regressor.PREDICTED_ROWS", 37)
+    monkeypatch.setattr("sknumerai.neural_network._fnc_net.PREDICTED_ROWS", 37)
     np.testing.assert_array_equal(model.predict(X), predictions)
     assert len(np.unique(predictions)) > 0.9 * len(np.unique(X, axis=0))
 
@@ -326,7 +337,8 @@ def test_features_are_never_copied_whole(container, monkeypatch):
         return as_features(block)
 
     monkeypatch.setattr(_fnc_batches, "as_features", spy)
-    monkeypatch.setattr("sknumerai.neural_network._fnc_regressor.PREDICTED_ROWS", 2000)
+    monkeypatch.setattr(_fnc_net, "as_features", spy)
+    monkeypatch.setattr(_fnc_net, "PREDICTED_ROWS", 2000)
     model = make_regressor(max_epochs=1).fit(X[:2000], y[:2000], eras=eras[:2000])  # imports, too
     blocks.clear()
     tracemalloc.start()
@@ -741,9 +753,12 @@ def test_degenerate_eras(data):
         ({"regularization_strength": 0.0}, "'regularization_strength' parameter"),
         ({"soft_rank": "fast"}, "'soft_rank' parameter"),
         ({"max_epochs": 0}, "'max_epochs' parameter"),
-        ({"optimizer": "adam"}, "optimizer='adam' is no optimizer of torch.optim"),
+        ({"optimizer": "adam"}, "optimizer='adam' is not an optimizer of torch.optim"),
         ({"patience": 0}, "'patience' parameter"),
-        ({"device": "abacus"}, "device='abacus' is none; pass 'cpu', 'cuda' or 'auto'"),
+        (
+            {"device": "abacus"},
+            "device='abacus' is not a device that torch knows; pass 'cpu', 'cuda' or 'auto'",
+        ),
         ({"horizon": 0}, "'horizon' parameter"),
         ({"callbacks": "lr"}, "'callbacks' parameter"),
         ({"feature_columns": [9]}, "feature_columns names 9, which X with its 6 columns"),

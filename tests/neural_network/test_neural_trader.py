@@ -265,8 +265,8 @@ def test_constant_and_extreme_returns(value):
         ({"max_epochs": 0}, "'max_epochs' parameter"),
         ({"lr": 0.0}, "'lr' parameter"),
         ({"batch_size": 0}, "'batch_size' parameter"),
-        ({"optimizer": "rmsprop"}, "optimizer='rmsprop' is no optimizer of torch.optim"),
-        ({"optimizer": "Optimizer"}, "is no optimizer of torch.optim"),
+        ({"optimizer": "rmsprop"}, "optimizer='rmsprop' is not an optimizer of torch.optim"),
+        ({"optimizer": "Optimizer"}, "optimizer='Optimizer' is not an optimizer of torch.optim"),
     ],
 )
 def test_bad_parameters(data, change, message):
