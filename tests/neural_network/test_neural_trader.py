@@ -207,7 +207,7 @@ def test_pickles_without_its_data(data):
     again = pickle.loads(pickled)
     np.testing.assert_array_equal(again.predict(X), trader.predict(X))
     pd.testing.assert_frame_equal(again.history_, trader.history_)
-    many_rows = clone(trader).fit(np.tile(X, (50, 1)), np.tile(y, 50))
+    many_rows = clone(trader).fit(np.tile(X, (5, 1)), np.tile(y, 5))
     assert len(pickle.dumps(many_rows)) < len(pickled) + 1000
 
 
