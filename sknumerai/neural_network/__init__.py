@@ -38,8 +38,8 @@ __all__ = [
     "top_bottom_corr_loss",
 ]
 
-# Modules that cannot be imported without torch, and what they hold: imported on first use, so
-# that the rest of the subpackage works without.
+# Modules that need torch, with their public names. They are imported on first use, so that the
+# rest of the subpackage works without torch.
 _NEED_TORCH = {
     "_contribution_losses": ("mmc_loss", "portfolio_return_loss", "tc_loss"),
     "_era_neutralizer": ("EraNeutralizer",),

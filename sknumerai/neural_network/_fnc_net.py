@@ -49,10 +49,10 @@ class FNCModule(nn.Module):
 
 
 class ScaledFeatures(nn.Module):
-    """A module that is fed features times a scale plus an offset, in single precision.
+    """A module whose input is features times a scale plus an offset, in single precision.
 
-    So that its parameters are all that a prediction needs, and features can stay small integers
-    until they are on the device.
+    The state of this module is then all that a prediction needs, and features can stay small
+    integers until they are on the device.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ class ScaledFeatures(nn.Module):
     def __init__(self, module: nn.Module, n_features: int, scale: float, offset: float):
         super().__init__()
         self.module = module
-        # one number for each feature, so that a file of parameters tells how many there are
+        # One number for each feature, so that a file of weights tells how many there are.
         self.register_buffer("scale", torch.full((n_features,), scale))
         self.register_buffer("offset", torch.full((n_features,), offset))
 
     def scaled(self, features: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-        """Features as the module gets them, in a tensor of their shape if one is given."""
+        """Features as the module gets them, written to ``out`` if given."""
         values = features.to(self.scale.dtype) if out is None else out.copy_(features)
         return torch.addcmul(self.offset, values, self.scale, out=out)
 
@@ -78,7 +78,7 @@ class ScaledFeatures(nn.Module):
         return self.of_scaled(self.scaled(features))
 
     def of_scaled(self, values: torch.Tensor) -> torch.Tensor:
-        """Predictions as in `forward`, from features that are scaled already."""
+        """Predictions as in `forward`, from features that are already scaled."""
         predictions = self.module(values)
         if tuple(predictions.shape) not in ((len(values),), (len(values), 1)):
             raise ValueError(
@@ -90,15 +90,15 @@ class ScaledFeatures(nn.Module):
 
 def build_module(
     n_features: int,
-    module: Callable[..., Any] | None,
+    module: Callable[..., nn.Module] | None,
     hidden_layer_sizes: list[int],
     dropout: float,
     scale: float,
     offset: float,
 ) -> ScaledFeatures:
-    """The module to train: a copy of an instance, or what a class makes for so many features."""
+    """The module to train: a copy of an instance, or what a class makes for ``n_features``."""
     if module is None:
-        inner: Any = FNCModule(n_features, hidden_layer_sizes, dropout)
+        inner: nn.Module = FNCModule(n_features, hidden_layer_sizes, dropout)
     elif isinstance(module, nn.Module):
         inner = deepcopy(module)
     else:
@@ -115,7 +115,7 @@ class EraMeans(Callback):
     """Records the means over eras of the loss and its parts, after every epoch."""
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Means of what the batches recorded, and whether the loss is the best so far."""
+        """Record means over the batches, and whether the loss is the best so far."""
         values = defaultdict(list)
         for batch in net.history[-1]["batches"]:
             for name, value in batch.items():
@@ -137,13 +137,13 @@ class EpochProgress(Callback):
         self.bar_ = tqdm(total=net.max_epochs, desc="epochs")
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """One epoch further."""
+        """Advance by one epoch."""
         last = net.history[-1]
         self.bar_.set_postfix({k: last[k] for k in ("train_loss", "valid_loss") if k in last})
         self.bar_.update()
 
     def on_train_end(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Close the bar, which could not be pickled."""
+        """Close the bar and drop it, since it cannot be pickled."""
         self.bar_.close()
         del self.bar_
 
@@ -161,7 +161,7 @@ class EraNet(NeuralNet):
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        # those of skorch take means over rows and print
+        # skorch's own callbacks take means over rows and print.
         return [("epoch_timer", EpochTimer()), ("era_means", EraMeans())]
 
     def get_split_datasets(self, X: Any, y: Any = None, **kwargs: Any) -> tuple[Any, Any]:
@@ -171,7 +171,7 @@ class EraNet(NeuralNet):
         return super().get_split_datasets(X, y, **kwargs)
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
-        """Scaled features and targets: of eras, in random order if for training, or of rows."""
+        """Scaled features and targets by era, in random order for training; else by rows."""
         scaled = self.module_.scaled
         if isinstance(dataset, EraDataset):
             return EraBatches(dataset, self.device, scaled, shuffle=training)
@@ -218,7 +218,7 @@ class EraNet(NeuralNet):
 def make_fnc_net(
     n_features: int,
     *,
-    module: Callable[..., Any] | None,
+    module: Callable[..., nn.Module] | None,
     hidden_layer_sizes: list[int],
     dropout: float,
     scale: float,

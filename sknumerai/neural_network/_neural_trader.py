@@ -43,20 +43,20 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
     .. math:: \frac{1}{n} \sum_i s(x_i) \, y_i
 
     over mini-batches, where :math:`s(x_i)` is the position for the window of returns :math:`x_i`
-    and :math:`y_i` is the return that follows. There is no forecast in between, and no cost of
-    trading.
+    and :math:`y_i` is the return that follows. Nothing is forecast in between, and trading is
+    free of costs.
 
     The network has sigmoid units throughout. It is trained on windows and next returns that are
     each divided by their root mean square, so that the same learning rate suits daily returns of
-    one percent and standard normal ones. Nothing is centered: the sign of a return means something.
+    one percent and standard normal ones. Returns are not centred: their sign carries information.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, default=(5,)
         Units of each hidden layer.
     dropout : float, default=0.0
-        Share of hidden units that are zeroed at random in training, in [0, 1). It works against
-        over-fitting.
+        Share of hidden units that are zeroed at random in training, in [0, 1). It reduces
+        overfitting.
     max_epochs : int, default=25
         Passes over the training data.
     lr : float, default=0.01
@@ -66,8 +66,8 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
     optimizer : str, default="RMSprop"
         Name of a class of ``torch.optim``, such as "Adam" or "SGD".
     device : str, default="cpu"
-        Where torch computes: "cpu", "cuda", or "auto" for "cuda" if there is one. All training
-        data is put there at once.
+        Where torch computes: "cpu", "cuda", or "auto" for "cuda" where there is a GPU. All
+        training data is moved there at once.
     random_state : int, RandomState instance or None, default=None
         Initial weights, order of rows and dropout. Pass an int for reproducible output. torch's
         own random state is left as it was.
@@ -201,7 +201,7 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
                     record[f"{name}_position"] = float(positions.mean(dtype=np.float64))
                 epochs.set_postfix(record)
                 records.append(record)
-        self.net_.history.clear()  # a record of every mini-batch, which would outgrow the weights
+        self.net_.history.clear()  # records of all mini-batches, which would outgrow the weights
         index = pd.RangeIndex(1, self.max_epochs + 1, name="epoch")
         self.history_ = pd.DataFrame(records, index=index)
         return self
@@ -271,7 +271,7 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = True  # positions are no estimates of y
+        tags.regressor_tags.poor_score = True  # positions are not estimates of y
         return tags
 
 
@@ -282,7 +282,7 @@ def _to_tensor(values: Array) -> "torch.Tensor":
 
 
 def _root_mean_square(values: Array) -> float:
-    """Root mean square; 1 if all values are zero, so that one can divide by it."""
+    """Root mean square, or 1 if all values are zero, so that it can be divided by."""
     largest = float(np.abs(values).max()) or 1.0  # squares must neither overflow nor vanish
     return largest * float(np.sqrt(np.mean(np.square(values / largest), dtype=np.float64))) or 1.0
 

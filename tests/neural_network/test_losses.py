@@ -202,7 +202,7 @@ def test_scale_of_features_counts_squared():
     prediction, features = tensor(PREDICTION), tensor(FEATURES)
     penalty = nn.exposure_penalty(prediction, features / 4 - 0.5)
     torch.testing.assert_close(nn.exposure_penalty(prediction, features), 16 * penalty)
-    with pytest.raises(TypeError, match=r"torch.int8. Pass .* x / 4 - 0.5"):
+    with pytest.raises(TypeError, match=r"torch.int8; pass .* x / 4 - 0.5"):
         nn.exposure_penalty(prediction, torch.as_tensor(FEATURES))
 
 
