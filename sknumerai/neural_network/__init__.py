@@ -15,15 +15,6 @@ if TYPE_CHECKING:
         tc_loss,
     )
     from sknumerai.neural_network._era_neutralizer import EraNeutralizer
-    from sknumerai.neural_network._loss_modules import (
-        CorrLoss,
-        ExposurePenalty,
-        FNCLoss,
-        MMCLoss,
-        PortfolioReturnLoss,
-        TCLoss,
-        TopBottomCorrLoss,
-    )
     from sknumerai.neural_network._losses import (
         corr_loss,
         exposure_penalty,
@@ -33,16 +24,9 @@ if TYPE_CHECKING:
     from sknumerai.neural_network._soft_rank import soft_rank
 
 __all__ = [
-    "CorrLoss",
     "EraNeutralizer",
-    "ExposurePenalty",
-    "FNCLoss",
     "FNCRegressor",
-    "MMCLoss",
     "NeuralTrader",
-    "PortfolioReturnLoss",
-    "TCLoss",
-    "TopBottomCorrLoss",
     "corr_loss",
     "exposure_penalty",
     "fnc_loss",
@@ -54,20 +38,11 @@ __all__ = [
     "top_bottom_corr_loss",
 ]
 
-# Modules that cannot be imported without torch, and what they hold: imported on first use, so
-# that the rest of the subpackage works without.
+# Modules that need torch, with their public names. They are imported on first use, so that the
+# rest of the subpackage works without torch.
 _NEED_TORCH = {
     "_contribution_losses": ("mmc_loss", "portfolio_return_loss", "tc_loss"),
     "_era_neutralizer": ("EraNeutralizer",),
-    "_loss_modules": (
-        "CorrLoss",
-        "ExposurePenalty",
-        "FNCLoss",
-        "MMCLoss",
-        "PortfolioReturnLoss",
-        "TCLoss",
-        "TopBottomCorrLoss",
-    ),
     "_losses": ("corr_loss", "exposure_penalty", "fnc_loss", "top_bottom_corr_loss"),
     "_soft_rank": ("soft_rank",),
 }

@@ -3,16 +3,16 @@
 import torch
 from torch import nn
 
-LEVELS = 2**16  # that a random number may have
-PER_WORD = 4  # random numbers drawn at once
+LEVELS = 2**16  # number of values that a random number may take
+PER_WORD = 4  # number of random numbers drawn at once
 
 
 class Dropout(nn.Dropout):
-    """`torch.nn.Dropout` whose random numbers do not take longer than the layer before it.
+    """`torch.nn.Dropout` with cheaper random numbers on the CPU.
 
-    On the CPU torch draws one number for each unit, which takes a quarter of a training step.
-    Here four share a draw, 16 bits for each. The share of units that are dropped is rounded to a
-    multiple of 2⁻¹⁶, and what is left is scaled by exactly that.
+    There torch draws one number for each unit, which takes a quarter of a training step. Here
+    four units share a draw, with 16 bits each. The share of units that are dropped is rounded to
+    a multiple of 2⁻¹⁶, and the others are scaled to match the rounded share.
     """
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:

@@ -18,14 +18,14 @@ class EraNeutralizer:
 
     In training the features of an era stay the same from epoch to epoch, while the predictions
     change at every step. What depends on the features alone is kept, so that a step costs two
-    products with the features and two triangular solves, and as much again backward, where a
-    pseudo-inverse would cost thousands of products.
+    products with the features and two triangular solves, and the same again in the backward pass;
+    a pseudo-inverse would cost thousands of products.
 
     Parameters
     ----------
     max_bytes : int, default=2147483648
-        Memory for the factors, 2 GiB by default. Beyond it those longest unused are dropped and
-        computed again when needed.
+        Memory for the factors, 2 GiB by default. When they need more, those unused for longest
+        are dropped, and computed again when needed.
 
     Attributes
     ----------
@@ -36,18 +36,18 @@ class EraNeutralizer:
     -----
     The factor of an era with k features is the Cholesky factor of their correlation matrix:
     4 k² bytes in single precision (4.4 MB for 1,050 features, 22.6 MB for 2,376), twice as many
-    where single precision would not be accurate. Of n rows no more than k + 1, or of features
-    nearly dependent, it is an orthonormal basis of 8 n min(n, k + 1) bytes. The features
-    themselves are not kept. Where eras are visited in random order and only a share of their
-    factors fits, about that share of the steps finds its factor; each other step pays a
-    factorization of n k² + k³/3 flops, on the CPU.
+    where single precision would not be accurate. With at most k + 1 rows, or with features that
+    are nearly dependent, it is an orthonormal basis of 8 n min(n, k + 1) bytes. The features
+    themselves are not kept. When eras are visited in random order and only a share of their
+    factors fits, about that share of the steps finds its factor; every other step computes one,
+    in n k² + k³/3 flops on the CPU.
 
     Constant, duplicated and collinear features are treated as by
-    `sknumerai.neutralization.neutralize`, with which float64 predictions agree to 1e-8. For
-    float32 predictions the error is about 2e-5 of them or less: products with the features are in
-    single precision where a trial has shown that to be so, and in double precision elsewhere.
-    Where nothing is left but rounding noise (1e-10 of the prediction in float64, 2e-5 in float32)
-    the result is exactly zero.
+    `sknumerai.neutralization.neutralize`; float64 predictions agree with it to 1e-8. For float32
+    predictions the relative error is about 2e-5 or less: products with the features are in single
+    precision where a trial has shown them to be that accurate, and in double precision elsewhere.
+    Where only rounding error is left (1e-10 of the prediction in float64, 2e-5 in float32) the
+    result is exactly zero.
 
     Examples
     --------
@@ -81,16 +81,16 @@ class EraNeutralizer:
     def for_era(
         self, era: Hashable, features: torch.Tensor
     ) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The neutralization of predictions of one era, factorizing its features if need be.
+        """The neutralization of predictions of one era; factorizes its features if they are new.
 
         Parameters
         ----------
         era : hashable
             Label under which the factor is kept. One era must always come with the same features.
         features : tensor of shape (n, k)
-            Integers or finite floats, on the device of the predictions. How they are shifted or
-            scaled makes no difference to the result. Fastest for predictions of float32 are
-            features of float32 in quarters, such as x / 4 - 1/2, of which nothing is converted.
+            Integers or finite floats, on the device of the predictions. Shifting or scaling them
+            does not change the result. For float32 predictions, float32 features in quarters,
+            such as x / 4 - 1/2, are fastest, since they need no conversion.
 
         Returns
         -------
@@ -102,8 +102,8 @@ class EraNeutralizer:
         Raises
         ------
         ValueError
-            If the features are not a table, hold values that are not finite, or have another
-            shape than those of this era before.
+            If the features are not of shape (n, k), hold NaN or infinite values, or have another
+            shape than this era's features had before.
         """
         if features.ndim != 2 or 0 in features.shape:
             raise ValueError(

@@ -13,13 +13,13 @@ from sknumerai._frames import Table, _count_bad
 from sknumerai._typing import Array, ArrayLike, EraLabel
 from sknumerai.neural_network._era_neutralizer import EraNeutralizer
 
-TOLERANCE = 1e-6  # of the range of features: a scaler's largest value may round to more than 1
+TOLERANCE = 1e-6  # relative to the range of features: a scaler may round its largest value up
 
 
 def as_features(block: Array) -> torch.Tensor:
-    """Rows of features as a tensor, to be read only: int8 as it is, all else in single precision.
+    """Rows of features as a tensor: int8 stays int8, everything else becomes single precision.
 
-    It may share memory with them.
+    It may share memory with the rows, so it must not be written to.
     """
     if block.dtype != np.int8:
         with np.errstate(over="ignore"):
@@ -34,7 +34,7 @@ def as_features(block: Array) -> torch.Tensor:
 
 
 class EraTarget(NamedTuple):
-    """What is learned from an era besides its features."""
+    """Targets of an era, its label, and what neutralizes its predictions."""
 
     values: torch.Tensor
     era: EraLabel
@@ -76,9 +76,9 @@ class EraDataset(torch.utils.data.Dataset):
         self._memory = torch.empty(0)
 
     def memory(self, features: torch.Tensor) -> torch.Tensor:
-        """Memory for single-precision features of that shape, on their device, always the same.
+        """The same memory each time, for single-precision features of that shape and device.
 
-        To get it anew for every era would take longer than to fill it.
+        Allocating it for every era would take longer than filling it.
         """
         if len(self._memory) < features.numel():
             self._memory = torch.empty(features.numel(), device=features.device)
@@ -100,7 +100,7 @@ class EraDataset(torch.utils.data.Dataset):
 class EraBatches:
     """The eras of a dataset one by one, on a device, as they enter a network.
 
-    Features are valid until the next era is asked for, which takes their memory.
+    Features are valid until the next era is asked for, which reuses their memory.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from sknumerai.neural_network._rank_correlation import (
     unit_ranks,
 )
 
-# Sign of every part in the loss: correlations are rewarded, exposures are punished.
+# Sign of every part in the loss: correlations are rewarded, exposures are penalized.
 SIGNS = {"corr": -1.0, "fnc": -1.0, "tb": -1.0, "exposure": 1.0, "tb_exposure": 1.0}
 
 
@@ -28,7 +28,7 @@ def loss_parts(
 ) -> dict[str, torch.Tensor]:
     """Correlations and exposures of the predictions of one era.
 
-    Five parts share two soft ranks, one of the predictions and one of their neutral part.
+    All five parts come from two soft ranks, of the predictions and of their neutral part.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def loss_parts(
     features : tensor of shape (n, k), floating
         As they enter the network.
     neutralize : callable
-        From predictions to what the features do not explain of them.
+        Maps predictions to the part that the features do not explain.
     names : collection of str
         Parts to compute: "corr" and "exposure" of the predictions, "fnc" of their neutral part,
         "tb" and "tb_exposure" of its lowest and highest rows.

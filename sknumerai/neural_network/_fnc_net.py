@@ -1,4 +1,4 @@
-"""The network of `FNCRegressor` and its training on batches of whole eras, in torch and skorch."""
+"""The network of `FNCRegressor`, whose batches are whole eras, in torch and skorch."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -7,17 +7,20 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer
+from skorch.callbacks import Callback, EpochTimer
 from torch import nn
 from tqdm import tqdm
 
 from sknumerai._era_loop import naming_era
+from sknumerai._frames import Table
+from sknumerai._typing import Array
 from sknumerai.neural_network._dropout import Dropout
-from sknumerai.neural_network._fnc_batches import EraBatches, EraDataset, EraTarget
+from sknumerai.neural_network._fnc_batches import EraBatches, EraDataset, EraTarget, as_features
 from sknumerai.neural_network._fnc_loss import MultiPartLoss
+
+PREDICTED_ROWS = 5_000  # at a time: bounds the memory of the hidden layers
 
 
 class FNCModule(nn.Module):
@@ -46,10 +49,10 @@ class FNCModule(nn.Module):
 
 
 class ScaledFeatures(nn.Module):
-    """A module that is fed features times a scale plus an offset, in single precision.
+    """A module whose input is features times a scale plus an offset, in single precision.
 
-    So that its parameters are all that a prediction needs, and features can stay small integers
-    until they are on the device.
+    The state of this module is then all that a prediction needs, and features can stay small
+    integers until they are on the device.
 
     Parameters
     ----------
@@ -61,12 +64,12 @@ class ScaledFeatures(nn.Module):
     def __init__(self, module: nn.Module, n_features: int, scale: float, offset: float):
         super().__init__()
         self.module = module
-        # one number for each feature, so that a file of parameters tells how many there are
+        # One number for each feature, so that a file of weights tells how many there are.
         self.register_buffer("scale", torch.full((n_features,), scale))
         self.register_buffer("offset", torch.full((n_features,), offset))
 
     def scaled(self, features: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-        """Features as the module gets them, in a tensor of their shape if one is given."""
+        """Features as the module gets them, written to ``out`` if given."""
         values = features.to(self.scale.dtype) if out is None else out.copy_(features)
         return torch.addcmul(self.offset, values, self.scale, out=out)
 
@@ -75,7 +78,7 @@ class ScaledFeatures(nn.Module):
         return self.of_scaled(self.scaled(features))
 
     def of_scaled(self, values: torch.Tensor) -> torch.Tensor:
-        """Predictions as in `forward`, from features that are scaled already."""
+        """Predictions as in `forward`, from features that are already scaled."""
         predictions = self.module(values)
         if tuple(predictions.shape) not in ((len(values),), (len(values), 1)):
             raise ValueError(
@@ -87,15 +90,15 @@ class ScaledFeatures(nn.Module):
 
 def build_module(
     n_features: int,
-    module: Callable[..., Any] | None,
+    module: Callable[..., nn.Module] | None,
     hidden_layer_sizes: list[int],
     dropout: float,
     scale: float,
     offset: float,
 ) -> ScaledFeatures:
-    """The module to train: a copy of an instance, or what a class makes for so many features."""
+    """The module to train: a copy of an instance, or what a class makes for ``n_features``."""
     if module is None:
-        inner: Any = FNCModule(n_features, hidden_layer_sizes, dropout)
+        inner: nn.Module = FNCModule(n_features, hidden_layer_sizes, dropout)
     elif isinstance(module, nn.Module):
         inner = deepcopy(module)
     else:
@@ -112,7 +115,7 @@ class EraMeans(Callback):
     """Records the means over eras of the loss and its parts, after every epoch."""
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Means of what the batches recorded, and whether the loss is the best so far."""
+        """Record means over the batches, and whether the loss is the best so far."""
         values = defaultdict(list)
         for batch in net.history[-1]["batches"]:
             for name, value in batch.items():
@@ -134,23 +137,31 @@ class EpochProgress(Callback):
         self.bar_ = tqdm(total=net.max_epochs, desc="epochs")
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """One epoch further."""
+        """Advance by one epoch."""
         last = net.history[-1]
         self.bar_.set_postfix({k: last[k] for k in ("train_loss", "valid_loss") if k in last})
         self.bar_.update()
 
     def on_train_end(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Close the bar, which could not be pickled."""
+        """Close the bar and drop it, since it cannot be pickled."""
         self.bar_.close()
         del self.bar_
 
 
 class EraNet(NeuralNet):
-    """A skorch net whose batches are the eras of an `EraDataset`."""
+    """A skorch net whose batches are the eras of an `EraDataset`.
+
+    Attributes
+    ----------
+    torch_state : tuple of tensor
+        State of torch's random numbers from which training goes on.
+    """
+
+    torch_state: tuple[torch.Tensor, ...] = ()
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        # those of skorch take means over rows and print
+        # skorch's own callbacks take means over rows and print.
         return [("epoch_timer", EpochTimer()), ("era_means", EraMeans())]
 
     def get_split_datasets(self, X: Any, y: Any = None, **kwargs: Any) -> tuple[Any, Any]:
@@ -160,12 +171,21 @@ class EraNet(NeuralNet):
         return super().get_split_datasets(X, y, **kwargs)
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
-        """Scaled features and targets: of eras, in random order if for training, or of rows."""
+        """Scaled features and targets by era, in random order for training; else by rows."""
         scaled = self.module_.scaled
         if isinstance(dataset, EraDataset):
             return EraBatches(dataset, self.device, scaled, shuffle=training)
         batches = super().get_iterator(dataset, training)
         return ((scaled(features.to(self.device)), target) for features, target in batches)
+
+    def check_columns(self, table: Table) -> None:
+        """Check that a table has as many feature columns as the network takes."""
+        n_features = len(self.module_.scale)
+        if table.n_columns != n_features:
+            raise ValueError(
+                f"X has {table.n_columns} feature columns and the network takes {n_features}; "
+                "pass the columns it was trained on."
+            )
 
     def infer(self, x: torch.Tensor, **fit_params: Any) -> torch.Tensor:
         """Predictions of shape (n,) from scaled features."""
@@ -198,7 +218,7 @@ class EraNet(NeuralNet):
 def make_fnc_net(
     n_features: int,
     *,
-    module: Callable[..., Any] | None,
+    module: Callable[..., nn.Module] | None,
     hidden_layer_sizes: list[int],
     dropout: float,
     scale: float,
@@ -227,56 +247,26 @@ def make_fnc_net(
     return net.initialize()
 
 
-def train_net(
-    net: EraNet,
-    dataset: EraDataset,
-    *,
-    epochs: int,
-    callbacks: list[Any] | None,
-    patience: int | None,
-    verbose: int,
-) -> None:
-    """Train a net for some epochs more; parameters as in `FNCRegressor`."""
-    callbacks = deepcopy(callbacks or [])
-    if patience is not None and dataset.validation is not None:
-        # losses are negative, where a relative threshold would pass for better what is worse
-        options = {"threshold": 0.0, "threshold_mode": "abs", "load_best": True}
-        callbacks.append(("early_stopping", EarlyStopping(patience=patience, **options)))
-    if verbose:
-        callbacks.append(("progress", EpochProgress()))
-    net.callbacks = callbacks
-    net.initialize_callbacks()
-    net.max_epochs = epochs
-    net.partial_fit(dataset)
-    for epoch in net.history:
-        epoch["batches"].clear()  # values of every step, which would outgrow the weights
+def predict_rows(net: EraNet, table: Table, *, double: bool) -> Array:
+    """Predictions of shape (n_rows,), float32, for the rows of a table, in chunks.
 
-
-def history_frame(net: EraNet) -> pd.DataFrame:
-    """Losses and their parts by epoch."""
-    records = [
-        {
-            name.replace("valid_", "validation_", 1): value
-            for name, value in epoch.items()
-            if name.startswith(("train_", "valid_")) and not name.endswith(("_best", "_count"))
-        }
-        for epoch in net.history
-    ]
-    return pd.DataFrame(records, index=pd.RangeIndex(1, len(records) + 1, name="epoch"))
-
-
-def get_random_numbers(device: str) -> list[torch.Tensor]:
-    """State of the generators that training draws from."""
-    states = [torch.random.get_rng_state()]
-    if torch.device(device).type == "cuda":
-        states.append(torch.cuda.get_rng_state(device))
-    return states
-
-
-def set_random_numbers(device: str, states: list[torch.Tensor]) -> None:
-    """Go on with earlier random numbers, of those generators that have a state."""
-    for state in states[:1]:
-        torch.random.set_rng_state(state)
-    if torch.device(device).type == "cuda":
-        for state in states[1:]:
-            torch.cuda.set_rng_state(state, device)
+    Parameters
+    ----------
+    net : EraNet
+    table : Table
+        The features.
+    double : bool
+        Whether to compute in double precision. In single precision the last digits of a
+        prediction depend on how many rows are predicted with it.
+    """
+    net.check_columns(table)
+    module = net.module_.eval()
+    if double:
+        module = deepcopy(module).double()
+    predictions = np.empty(table.n_rows, dtype=np.float32)
+    with torch.no_grad():
+        for start in range(0, table.n_rows, PREDICTED_ROWS):
+            rows = slice(start, min(start + PREDICTED_ROWS, table.n_rows))
+            features = as_features(table.rows(rows)).to(net.device)
+            predictions[rows] = module(features).reshape(-1).cpu().numpy()
+    return predictions

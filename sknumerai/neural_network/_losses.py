@@ -38,7 +38,7 @@ def corr_loss(
     targets : tensor of shape (n,) or (n, 1)
         Finite.
     gaussianize : bool, default=False
-        Whether to correlate the normal quantiles of (soft rank - 1/2) / n rather than that itself.
+        Whether to correlate the normal quantiles of (soft rank - 1/2) / n instead of these values.
     regularization_strength : float or "auto", default="auto"
         As in `soft_rank`; "auto" ignores the mean and the scale of the predictions.
     backend : {"auto", "scipy", "torchsort"}, default="auto"
@@ -47,20 +47,20 @@ def corr_loss(
     Returns
     -------
     loss : tensor of shape ()
-        In the dtype of the predictions; between -1 and 1. 0, with gradient 0, where predictions
-        or targets are constant or n is 1.
+        Between -1 and 1, in the dtype of the predictions. It is 0, with gradient 0, where
+        predictions or targets are constant or n is 1.
 
     Raises
     ------
     TypeError, ValueError
-        If arguments are no tensors of one era, or hold values that are not finite.
+        If an argument is not a tensor of one era, or holds NaN or infinite values.
 
     Notes
     -----
-    As the strength goes to 0, this goes to minus the Pearson correlation of the predictions'
-    ranks with the targets: of targets that are ranks themselves, to minus Spearman's, as in
-    ``corr_with(..., method="spearman")``. With ``gaussianize`` the limit is
-    `sknumerai.metrics.numerai_corr` but for the power of 1.5 that it raises both sides to.
+    As the strength goes to 0, the loss goes to minus the Pearson correlation of the predictions'
+    ranks with the targets. If the targets are ranks themselves, that is minus Spearman's, as in
+    ``corr_with(..., method="spearman")``. With ``gaussianize`` the limit is minus
+    `sknumerai.metrics.numerai_corr`, except that the metric raises both sides to the power 1.5.
 
     Examples
     --------
@@ -71,6 +71,13 @@ def corr_loss(
     >>> loss.backward()
     >>> -1.0 < loss.item() < -0.9, predictions.grad.shape
     (True, torch.Size([4]))
+
+    A criterion with its options bound, for a training loop:
+
+    >>> from functools import partial
+    >>> criterion = partial(corr_loss, gaussianize=True)
+    >>> criterion(torch.arange(9.0), torch.arange(9.0)) < -0.9
+    tensor(True)
     """
     scores = as_vector(predictions, "predictions")
     truth = as_vector(targets, "targets", n=len(scores)).to(scores.dtype)
@@ -96,7 +103,7 @@ def top_bottom_corr_loss(
     regularization_strength: Strength = "auto",
     backend: Backend = "auto",
 ) -> torch.Tensor:
-    """`corr_loss` over the lowest and the highest predictions of one era only.
+    """`corr_loss` over only the lowest and the highest predictions of one era.
 
     Parameters
     ----------
@@ -105,8 +112,8 @@ def top_bottom_corr_loss(
     targets : tensor of shape (n,) or (n, 1)
         Finite.
     top_bottom : int, default=200
-        Number of rows at each end, by hard ranks; ties at the cut are decided by the order of
-        the rows. All rows of eras with fewer than twice as many.
+        Number of rows at each end, by hard ranks; the order of the rows decides ties at the cut.
+        Eras with fewer than twice as many rows use all of them.
     gaussianize, regularization_strength, backend
         As in `corr_loss`.
 
@@ -124,8 +131,9 @@ def top_bottom_corr_loss(
     -----
     The limit, as the strength goes to 0, is minus the Pearson correlation of ranks and targets
     within these rows: with ``gaussianize``, `sknumerai.metrics.numerai_corr` with ``top_bottom``,
-    but for its powers of 1.5. The rows change where two predictions swap places at the cut; the
-    loss is not continuous there. For FNC TB200 pass neutralized predictions (`EraNeutralizer`).
+    except for its powers of 1.5. The loss is not continuous where two predictions swap places at
+    the cut, since the rows change there. For FNC TB200 pass predictions that are neutralized
+    (`EraNeutralizer`).
 
     Examples
     --------
@@ -166,7 +174,7 @@ def fnc_loss(
     targets : tensor of shape (n,) or (n, 1)
         Finite.
     neutralizer : callable
-        From predictions to what the era's features do not explain of them, such as
+        Maps predictions to the part that the era's features do not explain, such as
         ``EraNeutralizer().for_era(era, features)``.
     gaussianize, regularization_strength, backend
         As in `corr_loss`.
@@ -174,8 +182,8 @@ def fnc_loss(
     Returns
     -------
     loss : tensor of shape ()
-        As in `corr_loss`; 0, with gradient 0, also where the features explain all of the
-        predictions.
+        As in `corr_loss`; also 0, with gradient 0, where the features explain the predictions
+        completely.
 
     Raises
     ------
@@ -184,9 +192,10 @@ def fnc_loss(
 
     Notes
     -----
-    The limit is as in `corr_loss`, of the neutralized predictions. That is
-    `sknumerai.metrics.feature_neutral_corr` but for two things: the metric turns predictions into
-    normal quantiles before it neutralizes them, and raises both sides to the power 1.5.
+    The limit is that of `corr_loss` for the neutralized predictions. It differs from
+    `sknumerai.metrics.feature_neutral_corr` in its sign and in two steps of the metric, which
+    turns predictions into normal quantiles before it neutralizes them, and raises both sides to
+    the power 1.5.
 
     Examples
     --------
@@ -221,17 +230,17 @@ def exposure_penalty(
     regularization_strength: Strength = "auto",
     backend: Backend = "auto",
 ) -> torch.Tensor:
-    """Sum over features of (pᵀf)², p the predictions' soft ranks centred and of unit norm.
+    """Sum over features f of (pᵀf)², with p the centred soft ranks at unit norm.
 
     Parameters
     ----------
     predictions : tensor of shape (n,) or (n, 1), float32 or float64
         Finite predictions of one era.
     features : tensor of shape (n, k), floating
-        As they enter the network: tournament features x in 0 to 4 as x / 4 - 1/2. Their scale
-        counts, and squared: the integers themselves would make it 16 times as large.
+        As they enter the network: tournament features x in 0 to 4 as x / 4 - 1/2. The penalty
+        grows with the square of their scale: the integers themselves make it 16 times as large.
     top_bottom : int, optional
-        Use the lowest and the highest ``top_bottom`` predictions only, as in
+        Use only the lowest and the highest ``top_bottom`` predictions, as in
         `top_bottom_corr_loss`.
     gaussianize, regularization_strength, backend
         As in `corr_loss`.
@@ -239,19 +248,19 @@ def exposure_penalty(
     Returns
     -------
     penalty : tensor of shape ()
-        At least 0. It grows with the number of features and of rows: the post weighs it by 1e-4
-        for 1,050 features, or 1e-3 for the top and bottom [1]_. 0, with gradient 0, where
-        predictions are constant.
+        At least 0; it is 0, with gradient 0, where predictions are constant. It grows with the
+        number of features and of rows: the forum post gives it a weight of 1e-4 for 1,050
+        features, or 1e-3 over the top and bottom [1]_.
 
     Raises
     ------
     TypeError, ValueError
-        If features are integers or no table, and as in `corr_loss`.
+        If features are integers or not of shape (n, k), and as in `corr_loss`.
 
     Notes
     -----
     The limit, as the strength goes to 0, is the sum over features of (e_j ‖f_j - mean f_j‖)²,
-    with e_j what `sknumerai.metrics.feature_exposure` finds for the ranks.
+    with e_j the `sknumerai.metrics.feature_exposure` of the ranks to feature j.
 
     References
     ----------
@@ -276,8 +285,8 @@ def exposure_penalty(
         )
     if not features.is_floating_point():
         raise TypeError(
-            f"features must be floating; found {features.dtype}. Pass those of the tournament as "
-            "x / 4 - 0.5, the scale that the weights of penalties are made for."
+            f"features must be floating-point; found {features.dtype}; pass tournament features "
+            "as x / 4 - 0.5, the scale for which weights of the penalty are chosen."
         )
     ranks = unit_ranks(
         scores,

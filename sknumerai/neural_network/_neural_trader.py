@@ -1,8 +1,8 @@
 """The estimator NeuralTrader."""
 
 from collections.abc import Sequence
-from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -18,10 +18,19 @@ from sklearn.utils.validation import (
 from tqdm import tqdm
 
 from sknumerai._optional import import_optional
+from sknumerai._rows import check_same_labels
 from sknumerai._sklearn import Interval
 from sknumerai._typing import Array, ArrayLike
-from sknumerai.neural_network._net_parameters import layer_sizes, optimizer_class
+from sknumerai.neural_network._device import resolve_device
+from sknumerai.neural_network._net_parameters import (
+    NET_PARAMETERS,
+    layer_sizes,
+    optimizer_class,
+)
 from sknumerai.neural_network._torch_seed import torch_seed
+
+if TYPE_CHECKING:
+    import torch
 
 _FLOATS = [np.float64, np.float32]
 
@@ -35,20 +44,20 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
     .. math:: \frac{1}{n} \sum_i s(x_i) \, y_i
 
     over mini-batches, where :math:`s(x_i)` is the position for the window of returns :math:`x_i`
-    and :math:`y_i` is the return that follows. There is no forecast in between, and no cost of
-    trading.
+    and :math:`y_i` is the return that follows. Nothing is forecast in between, and trading is
+    free of costs.
 
     The network has sigmoid units throughout. It is trained on windows and next returns that are
     each divided by their root mean square, so that the same learning rate suits daily returns of
-    one percent and standard normal ones. Nothing is centered: the sign of a return means something.
+    one percent and standard normal ones. Returns are not centred: their sign carries information.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, default=(5,)
         Units of each hidden layer.
     dropout : float, default=0.0
-        Share of hidden units that are zeroed at random in training, in [0, 1). It works against
-        over-fitting.
+        Share of hidden units that are zeroed at random in training, in [0, 1). It reduces
+        overfitting.
     max_epochs : int, default=25
         Passes over the training data.
     lr : float, default=0.01
@@ -58,7 +67,8 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
     optimizer : str, default="RMSprop"
         Name of a class of ``torch.optim``, such as "Adam" or "SGD".
     device : str, default="cpu"
-        Where torch computes, such as "cuda". All training data is put there at once.
+        Where torch computes: "cpu", "cuda", or "auto" for "cuda" where there is a GPU. All
+        training data is moved there at once.
     random_state : int, RandomState instance or None, default=None
         Initial weights, order of rows and dropout. Pass an int for reproducible output. torch's
         own random state is left as it was.
@@ -100,15 +110,8 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
+        **NET_PARAMETERS,
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "optimizer": [str],
-        "device": [str],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -165,6 +168,9 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
             If a parameter is out of range, or data is NaN, infinite or of the wrong shape.
         """
         self._validate_params()
+        device = resolve_device(self.device)
+        check_same_labels(X=X, y=y)
+        check_same_labels(X_val=X_val, y_val=y_val)
         X, y = validate_data(self, X, y, dtype=_FLOATS, y_numeric=True)
         data = {"train": (X, y)}
         if X_val is not None or y_val is not None:
@@ -174,12 +180,10 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
         from sknumerai.neural_network._trader_net import make_trader_net
 
         self.scale_ = _root_mean_square(X)
-        windows = {
-            name: _to_tensor(X / self.scale_).to(self.device) for name, (X, _) in data.items()
-        }
-        returns = _to_tensor(y / _root_mean_square(y)).to(self.device)
+        windows = {name: _to_tensor(X / self.scale_).to(device) for name, (X, _) in data.items()}
+        returns = _to_tensor(y / _root_mean_square(y)).to(device)
         dataset = torch.utils.data.TensorDataset(windows["train"], returns)
-        with torch_seed(self.random_state, self.device):
+        with torch_seed(self.random_state, device):
             self.net_ = make_trader_net(
                 self.n_features_in_,
                 hidden_layer_sizes=layer_sizes(self.hidden_layer_sizes),
@@ -187,7 +191,7 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
                 lr=self.lr,
                 batch_size=self.batch_size,
                 optimizer=optimizer_class(self.optimizer),
-                device=self.device,
+                device=device,
             )
             records = []
             epochs = tqdm(range(self.max_epochs), desc="epochs", disable=not self.verbose)
@@ -200,7 +204,7 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
                     record[f"{name}_position"] = float(positions.mean(dtype=np.float64))
                 epochs.set_postfix(record)
                 records.append(record)
-        self.net_.history.clear()  # a record of every mini-batch, which would outgrow the weights
+        self.net_.history.clear()  # records of all mini-batches, which would outgrow the weights
         index = pd.RangeIndex(1, self.max_epochs + 1, name="epoch")
         self.history_ = pd.DataFrame(records, index=index)
         return self
@@ -239,6 +243,7 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
         score : float
         """
         check_is_fitted(self)
+        check_same_labels(X=X, y=y, sample_weight=sample_weight)
         X, y = validate_data(self, X, y, dtype=_FLOATS, y_numeric=True, reset=False)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
@@ -270,18 +275,18 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = True  # positions are no estimates of y
+        tags.regressor_tags.poor_score = True  # positions are not estimates of y
         return tags
 
 
-def _to_tensor(values: Array) -> Any:
+def _to_tensor(values: Array) -> "torch.Tensor":
     """Torch tensor, float32, on the CPU."""
     torch = import_optional("torch", extra="torch")
     return torch.from_numpy(values.astype(np.float32, copy=False))
 
 
 def _root_mean_square(values: Array) -> float:
-    """Root mean square; 1 if all values are zero, so that one can divide by it."""
+    """Root mean square, or 1 if all values are zero, so that it can be divided by."""
     largest = float(np.abs(values).max()) or 1.0  # squares must neither overflow nor vanish
     return largest * float(np.sqrt(np.mean(np.square(values / largest), dtype=np.float64))) or 1.0
 

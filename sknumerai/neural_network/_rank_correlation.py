@@ -15,14 +15,14 @@ def as_vector(values: torch.Tensor, name: str, *, n: int | None = None) -> torch
     name : str
         Of the argument, for messages.
     n : int, optional
-        Rows it must have; those of the predictions.
+        Number of rows it must have, that of the predictions.
 
     Raises
     ------
     TypeError
         If it is not a tensor.
     ValueError
-        If its shape is another, or values are not finite.
+        If it has another shape, or values are NaN or infinite.
     """
     if not isinstance(values, torch.Tensor):
         raise TypeError(f"{name} must be a tensor; found {type(values).__name__}.")
@@ -66,7 +66,7 @@ def unit_ranks(
     Returns
     -------
     ranks : tensor of shape (n,)
-        Of constant predictions the middle, with gradient 0 whatever the strength.
+        Constant predictions get the middle rank, with gradient 0 at any strength.
     """
     n = len(predictions)
     if predictions.amax() == predictions.amin():
@@ -78,7 +78,7 @@ def unit_ranks(
         uniform = (ranks - 0.5) / n
     if not gaussianize:
         return uniform
-    # exact ranks lie in [1, n] and never meet these limits; in single precision torchsort's may
+    # Exact ranks lie in [1, n], inside these limits; torchsort's in single precision may not.
     return torch.special.ndtri(uniform.clamp(0.25 / n, 1.0 - 0.25 / n))
 
 
@@ -93,8 +93,8 @@ def pearson(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 def end_rows(predictions: torch.Tensor, top_bottom: int | None) -> torch.Tensor | slice:
     """Rows of the ``top_bottom`` lowest and highest predictions, or all if there are too few.
 
-    By hard ranks: a limit on soft ones selects anything from none to all. Ties at the cut are
-    decided by the order of the rows.
+    Chosen by hard ranks: a threshold on soft ranks selects any number of rows, from none to all.
+    The order of the rows decides ties at the cut.
     """
     if top_bottom is None or 2 * top_bottom >= len(predictions):
         return slice(None)
@@ -103,7 +103,7 @@ def end_rows(predictions: torch.Tensor, top_bottom: int | None) -> torch.Tensor 
 
 
 def squared_exposure(ranks: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """Sum over features of (pᵀf)², p the ranks centred and of unit norm; 0 if they are constant.
+    """Sum over features f of (pᵀf)², with p the centred ranks at unit norm; 0 if constant.
 
     Parameters
     ----------

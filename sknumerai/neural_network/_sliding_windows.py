@@ -29,8 +29,8 @@ def sliding_windows(series: ArrayLike, window: int) -> tuple[Array, Array]:
     -------
     X : ndarray of shape (n_samples, window)
         The windows, the oldest value in the first column. n_samples is (length - ``window``) *
-        n_series. The rows are in the order of time, and within one time in the order of the
-        columns, so that a split by rows is a split in time, and
+        n_series. The rows are in order of time, and at one time in the order of the columns.
+        Hence a split by rows is a split in time, and
         ``predictions.reshape(-1, n_series)`` is a table of time by series again.
         float32 stays float32, anything else becomes float64.
     y : ndarray of shape (n_samples,)
@@ -43,7 +43,7 @@ def sliding_windows(series: ArrayLike, window: int) -> tuple[Array, Array]:
 
     Notes
     -----
-    Of a single series, X is a read-only view, which takes no memory, and y is a view as well.
+    For a single series X is a read-only view that takes no memory, and y is a view as well.
     Several series are copied.
 
     Examples

@@ -47,28 +47,29 @@ def soft_rank(
     Returns
     -------
     ranks : tensor of shape (..., n)
-        In the dtype and on the device of the values. All (n + 1) / 2 for a constant row, whose
-        gradient is 0 under "auto"; under a number it is the derivative that exists there.
+        In the dtype and on the device of the values. All ranks of a constant row are (n + 1) / 2;
+        their gradient is 0 under "auto", and the derivative under a number.
 
     Raises
     ------
     TypeError
         If values is not a tensor of float32 or float64.
     ValueError
-        If values is empty or has no dimension, or some are not finite.
+        If values is empty or has no dimension, or some are NaN or infinite.
     ImportError
-        If the backend "torchsort" is asked for and not installed.
+        If the backend is "torchsort" and that package is not installed.
 
     Notes
     -----
     In ascending order x / ε minus (1, ..., n) is fitted by a nondecreasing sequence, which
     divides the rows into blocks. The soft rank is the mean rank of a block, plus the distance of
     x / ε to its mean in the block. Hence a row alone in its block has a gradient of exactly 0:
-    it has to come within about ε of another for either to notice. Of 5,000 standard normal
-    values 1e-4 gives a gradient to a quarter; of 500, to one in fifty. The default, 5 / n, does so
-    for nearly all, whatever n. The price: soft ranks of normal values are then nearly linear
-    in them, cut off at 1 and n. They correlate .98 with the hard ranks, from which they are
-    0.09 n away on average; at 3 / n it is .998 and 0.013 n, and one value in eight has no gradient.
+    two values affect each other's rank only when they are within about ε. A strength of 1e-4
+    gives a gradient to a quarter of 5,000 standard normal values, and to one in fifty of 500. The
+    default, 5 / n, gives one to nearly all values at any n. The price is that soft ranks of normal
+    values are then nearly linear in the values, cut off at 1 and n. They correlate .98 with the
+    hard ranks and differ from them by 0.09 n on average; at 3 / n these figures are .998 and
+    0.013 n, and one value in eight has no gradient.
     Cost per row: n log n, about a millisecond for 5,000 values, forward and backward.
 
     References
@@ -114,8 +115,8 @@ def _check_values(values: torch.Tensor) -> None:
         bad = torch.nonzero(~finite)
         raise ValueError(
             f"{len(bad)} of {values.numel()} values are NaN or infinite, first at index "
-            f"{tuple(bad[0].tolist())}; soft_rank needs finite values, and a network that returns "
-            "others has diverged (lower its learning rate)."
+            f"{tuple(bad[0].tolist())}; soft_rank needs finite values, and a network that does not "
+            "return them has diverged (lower its learning rate)."
         )
 
 
@@ -125,7 +126,7 @@ def _standardized(values: torch.Tensor) -> torch.Tensor:
     variance = centred.square().mean(-1, keepdim=True)
     spread = values.amax(-1, keepdim=True) - values.amin(-1, keepdim=True)
     constant = (spread == 0.0) | (variance == 0.0)
-    # the root is taken of 1 there, since the derivative of the root of 0 is infinite
+    # Constant rows take the root of 1, since the derivative of the root of 0 is infinite.
     scale = torch.where(constant, 1.0, variance).sqrt()
     return torch.where(constant, 0.0, centred / scale)
 
@@ -144,7 +145,7 @@ def _scipy_rank(values: torch.Tensor, strength: float) -> torch.Tensor:
             "their ratio overflows; pass a larger one, or 'auto'."
         )
     block, middles, lowest = map(torch.from_numpy, _isotonic_blocks(rows, strength))
-    # distances within a block, for their digits; a constant that cancels needs no derivative
+    # Distances within a block keep more digits. The shift cancels, so it needs no derivative.
     values = values - lowest
     sizes = torch.zeros_like(values).scatter_add(-1, block, torch.ones_like(values))
     means = torch.zeros_like(values).scatter_add(-1, block, values) / sizes.clamp_min(1.0)

@@ -48,7 +48,7 @@ class NegativeReturn(nn.Module):
 class TensorBatches:
     """Mini-batches of a dataset of tensors, each taken by one indexing.
 
-    A DataLoader collects a batch row by row, which takes a hundred times longer.
+    A DataLoader collects a batch row by row, which takes a hundred times as long.
 
     Parameters
     ----------
@@ -96,9 +96,9 @@ def make_trader_net(
         iterator_train=TensorBatches,
         iterator_train__shuffle=True,
         iterator_valid=TensorBatches,
-        iterator_valid__batch_size=max(batch_size, 10_000),  # of predictions; it changes no value
+        iterator_valid__batch_size=max(batch_size, 10_000),  # for predictions only
         train_split=None,
-        callbacks="disable",  # they would take half of the time, and NeuralTrader has its history
+        callbacks="disable",  # they take half of the time, and NeuralTrader records a history
         device=device,
         verbose=0,
     )

@@ -217,6 +217,7 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         -------
         score : float
         """
+        check_same_labels(X=X, y=y, sample_weight=sample_weight, eras=eras, features=features)
         predictions = self.predict(X, eras=eras, features=features)
         return float(r2_score(y, predictions, sample_weight=sample_weight))
 

@@ -207,7 +207,7 @@ def test_pickles_without_its_data(data):
     again = pickle.loads(pickled)
     np.testing.assert_array_equal(again.predict(X), trader.predict(X))
     pd.testing.assert_frame_equal(again.history_, trader.history_)
-    many_rows = clone(trader).fit(np.tile(X, (50, 1)), np.tile(y, 50))
+    many_rows = clone(trader).fit(np.tile(X, (5, 1)), np.tile(y, 5))
     assert len(pickle.dumps(many_rows)) < len(pickled) + 1000
 
 
@@ -265,8 +265,8 @@ def test_constant_and_extreme_returns(value):
         ({"max_epochs": 0}, "'max_epochs' parameter"),
         ({"lr": 0.0}, "'lr' parameter"),
         ({"batch_size": 0}, "'batch_size' parameter"),
-        ({"optimizer": "rmsprop"}, "optimizer='rmsprop' is no optimizer of torch.optim"),
-        ({"optimizer": "Optimizer"}, "is no optimizer of torch.optim"),
+        ({"optimizer": "rmsprop"}, "optimizer='rmsprop' is not an optimizer of torch.optim"),
+        ({"optimizer": "Optimizer"}, "optimizer='Optimizer' is not an optimizer of torch.optim"),
     ],
 )
 def test_bad_parameters(data, change, message):

@@ -18,7 +18,7 @@ from skorch.callbacks import Callback  # noqa: E402
 
 from sknumerai._kernels import standardized_features  # noqa: E402
 from sknumerai._kernels.standardized_features import StandardizedFeatures  # noqa: E402
-from sknumerai.neural_network import EraNeutralizer, _era_factor, _fnc_batches  # noqa: E402
+from sknumerai.neural_network import EraNeutralizer, _era_factor, _fnc_training  # noqa: E402
 from sknumerai.neural_network._dropout import Dropout  # noqa: E402
 from sknumerai.neural_network._era_factor import factorize_features  # noqa: E402
 
@@ -108,12 +108,12 @@ def test_tables_of_any_layout_are_left_as_they_were(data, layout, writeable):
 def test_nothing_of_the_data_is_kept(data, monkeypatch):
     datasets = []
 
-    class Watched(_fnc_batches.EraDataset):
+    class Watched(_fnc_training.EraDataset):
         def __init__(self, *args):
             super().__init__(*args)
             datasets.append(weakref.ref(self))
 
-    monkeypatch.setattr(_fnc_batches, "EraDataset", Watched)
+    monkeypatch.setattr(_fnc_training, "EraDataset", Watched)
     model = fitted(*data)  # is alive
     gc.collect()
     assert model.net_.initialized_

@@ -1,0 +1,152 @@
+"""The training of an `FNCRegressor`: from its parameters and data to a net and a history."""
+
+from copy import deepcopy
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from skorch.callbacks import EarlyStopping
+
+from sknumerai._eras import group_eras
+from sknumerai._frames import Table
+from sknumerai._sklearn import check_target
+from sknumerai._typing import ArrayLike
+from sknumerai.neural_network._device import resolve_device
+from sknumerai.neural_network._era_neutralizer import EraNeutralizer
+from sknumerai.neural_network._fnc_batches import EraDataset, read_targets
+from sknumerai.neural_network._fnc_loss import SIGNS, MultiPartLoss
+from sknumerai.neural_network._fnc_net import EpochProgress, EraNet, make_fnc_net
+from sknumerai.neural_network._net_parameters import layer_sizes, optimizer_class
+from sknumerai.neural_network._torch_seed import (
+    continued_torch_state,
+    get_torch_state,
+    torch_seed,
+)
+from sknumerai.neural_network._validation_eras import split_eras
+
+if TYPE_CHECKING:
+    from sknumerai.neural_network._fnc_regressor import FNCRegressor
+
+
+def make_dataset(
+    regressor: "FNCRegressor",
+    table: Table,
+    y: ArrayLike,
+    eras: ArrayLike | None,
+    *,
+    validate: bool,
+) -> EraDataset:
+    """The eras to train on, with those to validate on if asked for.
+
+    Parameters
+    ----------
+    regressor : FNCRegressor
+        Its ``validation_eras`` and ``horizon`` decide which eras are which.
+    table : Table
+        The features.
+    y, eras
+        As in `FNCRegressor.fit`.
+    validate : bool
+        Whether to set validation eras apart.
+    """
+    if regressor.patience is not None and regressor.validation_eras is None:
+        raise ValueError(
+            f"patience={regressor.patience} needs validation eras; pass validation_eras, such as "
+            "0.2 for the last fifth."
+        )
+    check_target(regressor, range(table.n_rows), y)
+    groups = group_eras(eras, table.n_rows)
+    targets = read_targets(y, groups)
+    validation_eras = regressor.validation_eras if validate else None
+    train, validation = split_eras(groups, validation_eras, regressor.horizon)
+    data = (table, targets, groups)
+    neutralizer = EraNeutralizer()
+    held_out = EraDataset(*data, validation, neutralizer) if len(validation) else None
+    return EraDataset(*data, train, neutralizer, held_out)
+
+
+def make_loss(regressor: "FNCRegressor") -> MultiPartLoss:
+    """The loss that the parameters of a regressor describe."""
+    weights = {name: getattr(regressor, f"{name}_weight") for name in SIGNS}
+    if not any(weights.values()):
+        raise ValueError("All weights of the loss are 0; set at least one, such as fnc_weight.")
+    return MultiPartLoss(
+        weights,
+        regressor.top_bottom,
+        gaussianize=regressor.gaussianize,
+        regularization_strength=regressor.regularization_strength,
+        backend=regressor.soft_rank,
+    )
+
+
+def make_net(regressor: "FNCRegressor", n_features: int, scale: float, offset: float) -> EraNet:
+    """The net that the parameters of a regressor describe, with its initial weights.
+
+    Parameters
+    ----------
+    regressor : FNCRegressor
+    n_features : int
+    scale, offset : float
+        With which features enter the network, see `feature_scaling`.
+    """
+    device = resolve_device(regressor.device)
+    with torch_seed(regressor.random_state, device):
+        net = make_fnc_net(
+            n_features,
+            module=regressor.module,
+            hidden_layer_sizes=layer_sizes(regressor.hidden_layer_sizes),
+            dropout=regressor.dropout,
+            scale=scale,
+            offset=offset,
+            loss=make_loss(regressor),
+            optimizer=optimizer_class(regressor.optimizer),
+            lr=regressor.lr,
+            device=device,
+        )
+        net.torch_state = get_torch_state(device)
+    return net
+
+
+def train_net(regressor: "FNCRegressor", dataset: EraDataset, *, epochs: int) -> pd.DataFrame:
+    """Train the net of a regressor for some more epochs.
+
+    Weights, optimizer and random numbers go on from where they are. The learning rate, the loss
+    and the callbacks are those that the parameters of the regressor describe now.
+
+    Returns
+    -------
+    history : DataFrame
+        Losses and their parts, of all epochs so far.
+    """
+    net = regressor.net_
+    net.check_columns(dataset.table)
+    net.set_params(lr=regressor.lr)
+    net.criterion_ = make_loss(regressor)
+    callbacks = deepcopy(regressor.callbacks or [])
+    if regressor.patience is not None and dataset.validation is not None:
+        # Losses are negative, where a relative threshold would take a worse loss for a better one.
+        options = {"threshold": 0.0, "threshold_mode": "abs", "load_best": True}
+        callbacks.append(("early_stopping", EarlyStopping(patience=regressor.patience, **options)))
+    if regressor.verbose:
+        callbacks.append(("progress", EpochProgress()))
+    net.callbacks = callbacks
+    net.initialize_callbacks()
+    net.max_epochs = epochs
+    with continued_torch_state(net.torch_state, net.device):
+        net.partial_fit(dataset)
+        net.torch_state = get_torch_state(net.device)
+    for epoch in net.history:
+        epoch["batches"].clear()  # values of every step, which would outgrow the weights
+    return _history_frame(net)
+
+
+def _history_frame(net: EraNet) -> pd.DataFrame:
+    """Losses and their parts by epoch."""
+    records = [
+        {
+            name.replace("valid_", "validation_", 1): value
+            for name, value in epoch.items()
+            if name.startswith(("train_", "valid_")) and not name.endswith(("_best", "_count"))
+        }
+        for epoch in net.history
+    ]
+    return pd.DataFrame(records, index=pd.RangeIndex(1, len(records) + 1, name="epoch"))
