@@ -1,8 +1,11 @@
 """Configuration of the documentation. The build needs no network."""
 
+from pathlib import Path
+
 import sklearn
 
 import sknumerai
+from sknumerai.metrics._catalogue import METRICS, PREDICTION, TARGET
 
 project = "sknumerai"
 author = "sknumerai developers"
@@ -44,6 +47,47 @@ def restore_scikit_learn(gallery_conf, fname):
     sklearn.set_config(enable_metadata_routing=False)
 
 
+# --- tables of metrics and of scorers, from the catalogue -----------------------------------------
+def list_table(header, rows):
+    """Rows of cells as a list-table."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for first, *others in [header, *rows]:
+        lines += [f"   * - {first}", *(f"     - {cell}" for cell in others)]
+    return "\n".join([*lines, ""])
+
+
+def write_tables_of_metrics(app):
+    """Write what the page on scoring includes."""
+    given = {TARGET: "y", PREDICTION: "", "features": "features, if they are not X"}
+
+    def needs(metric, names):
+        return ", ".join(
+            names.get(table, table) for table in metric.tables if names.get(table, table)
+        )
+
+    metrics = [
+        (
+            f":func:`{m.function.__name__}`",
+            m.title,
+            m.summary,
+            needs(m, {PREDICTION: "", TARGET: "y"}),
+        )
+        for m in METRICS.values()
+        if not m.options
+    ]
+    scorers = [
+        (f'"{m.scorer_name(aggregate)}"', m.summary, needs(m, given | {TARGET: ""}) or "none")
+        for m in METRICS.values()
+        for aggregate in m.aggregates
+    ]
+    folder = Path(app.srcdir) / "generated"
+    folder.mkdir(exist_ok=True)
+    table = list_table(["function", "name", "what it is", "needs"], metrics)
+    (folder / "metrics.inc").write_text(table, encoding="utf-8")
+    table = list_table(["scorer", "of", "metadata, besides the eras"], scorers)
+    (folder / "scorers.inc").write_text(table, encoding="utf-8")
+
+
 # --- examples -------------------------------------------------------------------------------------
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -81,5 +125,6 @@ html_sidebars = {"changelog": [], "contributing": [], "benchmarks": []}
 
 
 def setup(app):
-    """Register the hook above."""
+    """Register the hooks above."""
     app.connect("autodoc-skip-member", skip_what_others_wrote)
+    app.connect("builder-inited", write_tables_of_metrics)

@@ -249,7 +249,7 @@ def _in_options(error: Exception, job: Job) -> str:
 
 def _warn(labels: list[EraLabel], results: list[EraResult]) -> None:
     warn_of_eras(
-        f"fewer than {FEW_FREE:.0%} of the assets are free to move within the limits that press, "
+        f"fewer than {FEW_FREE:.0%} of the assets are free to move within the binding limits, "
         "in the median round, so that contributions depend on the dropout; lower "
         "--signal-scale, or widen the limits.",
         [label for label, result in zip(labels, results, strict=True) if result.few_free],

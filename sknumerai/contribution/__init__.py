@@ -1,7 +1,7 @@
 """True Contribution: the gradient of a portfolio's return with respect to stakes."""
 
-from sknumerai.contribution._closed_form_scorer import ClosedFormTC
 from sknumerai.contribution._closed_form_tc import adversarial_prediction, closed_form_tc
+from sknumerai.contribution._closed_form_tc_scorer import ClosedFormTC
 from sknumerai.contribution._fit_tc_proxies import TCProxyFit, fit_tc_proxies
 from sknumerai.contribution._tc_proxies import tc_proxies
 from sknumerai.contribution._tc_scorer import TCScorer

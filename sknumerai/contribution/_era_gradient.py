@@ -71,7 +71,7 @@ class EraGradient:
     portfolio_returns : ndarray of shape (n_rounds,)
     n_iter, n_free, n_weakly_active : list of int
     n_directions : list of int
-        Free assets less the limits that press on them, per round.
+        Free assets less the limits that bind them, per round.
     kkt_residual : ndarray of shape (n_rounds,)
     """
 

@@ -189,7 +189,7 @@ def true_contribution(
     Warns
     -----
     FewFreeAssetsWarning
-        If in some eras and the median round the free assets, less the limits that press on them,
+        If in some eras and the median round the free assets, less the binding limits,
         are fewer than 10 % of all.
     ConstantPredictionWarning
         If a user's prediction is constant in an era, where the contribution is NaN.
@@ -316,7 +316,7 @@ def contributions_of_era(
 def warn_of_few_free(labels: Sequence[Hashable], few_free: Sequence[bool]) -> None:
     """Warn of eras in which most assets sit at a bound or kink."""
     warn_of_eras(
-        f"fewer than {FEW_FREE:.0%} of the assets are free to move within the limits that press, "
+        f"fewer than {FEW_FREE:.0%} of the assets are free to move within the binding limits, "
         "in the median round, so that contributions depend on the dropout; lower "
         "signal_scale, or widen the optimizer's limits.",
         [label for label, few in zip(labels, few_free, strict=True) if few],

@@ -150,7 +150,7 @@ def test_sectors(run, save, tmp_path, market):
 
 
 def test_few_free_assets(run, save, tables, market):
-    """The limits that press count: more than a tenth of the assets are off their bounds."""
+    """Binding limits count: more than a tenth of the assets are off their bounds."""
     bounds = ("--max-leverage", 1.0, "--max-weights", 0.1, "--min-weights", -0.1)
     result = run("tc", *save(*BASIC, *RISK), *RISK_OPTIONS, *FEW_ROUNDS, *bounds)
     assert result.code == 0, result.err

@@ -87,7 +87,7 @@ def quadratic(hessian):
 
 
 # --- constrained programs -------------------------------------------------------------------------
-# Limits that press both for a signal of norm 1 and for one of norm 2, on 12 stocks.
+# Limits that bind both for a signal of norm 1 and for one of norm 2, on 12 stocks.
 PROGRAMS = {
     "budget": {},
     "bounds": {"min_weights": -0.15, "max_weights": 0.1},

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, cross_validate
 
-import sknumerai.contribution._closed_form_scorer as module
+import sknumerai.contribution._closed_form_tc_scorer as module
 from sknumerai.contribution import ClosedFormTC, TCScorer, closed_form_tc
 from sknumerai.contribution._gradient_cache import GRADIENTS
 from sknumerai.exceptions import MissingErasError

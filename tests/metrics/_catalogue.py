@@ -1,68 +1,52 @@
 """Every metric of eras, called on a table of ``_tournament``, with what makes it official."""
 
+from functools import partial
+from inspect import signature
+
 import pandas as pd
 from numerai_tools import scoring
 
-from sknumerai import metrics
+from sknumerai.metrics._catalogue import METRICS
 
 STAKES = {"model_0": 3.0, "model_1": 1.0, "model_2": 2.0}
+TOP_BOTTOM = 12
 
-# name: what calls our metric on a table
+
+def _score(metric, t, *, options=(), **arguments):
+    """Our metric on a table."""
+    tables = {
+        "y_true": t.target,
+        "y_pred": t.predictions,
+        "features": t.features,
+        "meta_model": t.meta_model,
+        "benchmark": t.meta_model,
+        "example_predictions": t.example,
+        "neutralizers": t.neutralizers,
+        "sample_weights": t.weights,
+        "stakes": list(STAKES.values())[: t.predictions.shape[-1]],
+    }
+    return metric.score(tables, **dict(options), **arguments)
+
+
+def _with_options(name, **options):
+    return partial(_score, METRICS[name], options=tuple(options.items()))
+
+
+# those that compare eras, and those of 200 rows, are tested apart
 OURS = {
-    "corr": lambda t, **k: metrics.numerai_corr(t.target, t.predictions, **k),
-    "corr_tb": lambda t, **k: metrics.numerai_corr(t.target, t.predictions, top_bottom=12, **k),
-    "corr_returns": lambda t, **k: metrics.numerai_corr(
-        t.target, t.predictions, target_power=1, **k
-    ),
-    "fnc": lambda t, **k: metrics.feature_neutral_corr(
-        t.target, t.predictions, features=t.features, **k
-    ),
-    "fnc_tb": lambda t, **k: metrics.feature_neutral_corr(
-        t.target, t.predictions, features=t.features, top_bottom=12, **k
-    ),
-    "mmc": lambda t, **k: metrics.meta_model_contribution(
-        t.target, t.predictions, meta_model=t.meta_model, **k
-    ),
-    "mmc_tb": lambda t, **k: metrics.meta_model_contribution(
-        t.target, t.predictions, meta_model=t.meta_model, top_bottom=12, **k
-    ),
-    "neutral_corr": lambda t, **k: metrics.neutral_corr(
-        t.target, t.predictions, features=t.features, **k
-    ),
-    "neutral_corr_tb": lambda t, **k: metrics.neutral_corr(
-        t.target, t.predictions, features=t.features, top_bottom=12, **k
-    ),
-    "neutral_contribution": lambda t, **k: metrics.neutral_contribution(
-        t.target, t.predictions, meta_model=t.meta_model, features=t.features, **k
-    ),
-    "neutral_contribution_tb": lambda t, **k: metrics.neutral_contribution(
-        t.target, t.predictions, meta_model=t.meta_model, features=t.features, top_bottom=12, **k
-    ),
-    "cwmm": lambda t, **k: metrics.corr_with(t.predictions, t.meta_model, **k),
-    "pearson": lambda t, **k: metrics.corr_with(t.predictions, t.meta_model, method="pearson", **k),
-    "spearman": lambda t, **k: metrics.corr_with(
-        t.predictions, t.meta_model, method="spearman", **k
-    ),
-    "max_exposure": lambda t, **k: metrics.max_feature_exposure(
-        t.predictions, features=t.features, **k
-    ),
-    "max_exposure_tb": lambda t, **k: metrics.max_feature_exposure(
-        t.predictions, features=t.features, top_bottom=12, **k
-    ),
-    "dissimilarity": lambda t, **k: metrics.exposure_dissimilarity(
-        t.predictions, example_predictions=t.example, features=t.features, **k
-    ),
-    "alpha": lambda t, **k: metrics.alpha(
-        t.target, t.predictions, neutralizers=t.neutralizers, sample_weights=t.weights, **k
-    ),
-    "mpc": lambda t, **k: metrics.meta_portfolio_contribution(
-        t.target,
-        t.predictions,
-        stakes=list(STAKES.values())[: t.predictions.shape[1]],
-        neutralizers=t.neutralizers,
-        sample_weights=t.weights,
-        **k,
-    ),
+    name: _with_options(name)
+    for name, metric in METRICS.items()
+    if "ids" not in metric.tables and not metric.options
+}
+OURS |= {
+    f"{name}_tb": _with_options(name, top_bottom=TOP_BOTTOM)
+    for name in OURS
+    if "top_bottom" in signature(METRICS[name].function).parameters
+}
+OURS |= {
+    "corr_returns": _with_options("numerai_corr", target_power=1),
+    "pearson": _with_options("cwmm", method="pearson"),
+    "spearman": _with_options("cwmm", method="spearman"),
 }
 
 
@@ -85,26 +69,34 @@ def _dissimilarity(t):
 
 # name: numerai-tools on one era's table, its index sorted
 OFFICIAL = {
-    "corr": lambda t: scoring.numerai_corr(t.predictions, t.target),
-    "corr_tb": lambda t: scoring.numerai_corr(t.predictions, t.target, top_bottom=12),
+    "numerai_corr": lambda t: scoring.numerai_corr(t.predictions, t.target),
+    "numerai_corr_tb": lambda t: scoring.numerai_corr(
+        t.predictions, t.target, top_bottom=TOP_BOTTOM
+    ),
     "corr_returns": lambda t: scoring.numerai_corr(t.predictions, t.target, target_pow15=False),
     "fnc": lambda t: scoring.feature_neutral_corr(t.predictions, t.features, t.target),
     "fnc_tb": lambda t: scoring.feature_neutral_corr(
-        t.predictions, t.features, t.target, top_bottom=12
+        t.predictions, t.features, t.target, top_bottom=TOP_BOTTOM
     ),
-    "mmc": lambda t: scoring.correlation_contribution(t.predictions, t.meta_model, t.target),
-    "mmc_tb": lambda t: scoring.correlation_contribution(
-        t.predictions, t.meta_model, t.target, top_bottom=12
+    **dict.fromkeys(
+        ("mmc", "bmc"),
+        lambda t: scoring.correlation_contribution(t.predictions, t.meta_model, t.target),
+    ),
+    **dict.fromkeys(
+        ("mmc_tb", "bmc_tb"),
+        lambda t: scoring.correlation_contribution(
+            t.predictions, t.meta_model, t.target, top_bottom=TOP_BOTTOM
+        ),
     ),
     "neutral_corr": lambda t: scoring.neutral_correlation(t.predictions, t.features, t.target),
     "neutral_corr_tb": lambda t: scoring.neutral_correlation(
-        t.predictions, t.features, t.target, top_bottom=12
+        t.predictions, t.features, t.target, top_bottom=TOP_BOTTOM
     ),
     "neutral_contribution": lambda t: scoring.neutral_contribution(
         t.predictions, t.meta_model, t.features, t.target
     ),
     "neutral_contribution_tb": lambda t: scoring.neutral_contribution(
-        t.predictions, t.meta_model, t.features, t.target, top_bottom=12
+        t.predictions, t.meta_model, t.features, t.target, top_bottom=TOP_BOTTOM
     ),
     "cwmm": _cwmm,
     "pearson": lambda t: _columns(lambda c: scoring.pearson_correlation(t.meta_model, c), t),
@@ -113,9 +105,9 @@ OFFICIAL = {
         lambda c: scoring.max_feature_correlation(c, t.features)[1], t
     ),
     "max_exposure_tb": lambda t: _columns(
-        lambda c: scoring.max_feature_correlation(c, t.features, top_bottom=12)[1], t
+        lambda c: scoring.max_feature_correlation(c, t.features, top_bottom=TOP_BOTTOM)[1], t
     ),
-    "dissimilarity": _dissimilarity,
+    "exposure_dissimilarity": _dissimilarity,
     "alpha": lambda t: scoring.alpha(t.predictions, t.neutralizers, t.weights, t.target),
     "mpc": lambda t: scoring.meta_portfolio_contribution(
         t.predictions,

@@ -104,7 +104,7 @@ def test_a_constant_prediction_is_nan_with_one_warning(name, table):
     assert scores[["model_0", "model_2"]].notna().all(axis=None)
 
 
-WITH_META_MODEL = ["mmc", "neutral_contribution", "cwmm", "spearman"]
+WITH_META_MODEL = ["mmc", "bmc", "neutral_contribution", "cwmm", "spearman"]
 
 
 @pytest.mark.parametrize("name", WITH_META_MODEL)
@@ -136,11 +136,8 @@ def test_what_features_explain_wholly_contributes_nothing():
     assert scores.isna().all()
 
 
-WITH_TARGET = [
-    name
-    for name in OURS
-    if not name.startswith(("cwmm", "pearson", "spearman", "max_exposure", "dissimilarity"))
-]
+WITHOUT_TARGET = ("cwmm", "pearson", "spearman", "max_exposure", "exposure_dissimilarity")
+WITH_TARGET = [name for name in OURS if not name.startswith(WITHOUT_TARGET)]
 
 
 @pytest.mark.parametrize("name", WITH_TARGET)
@@ -153,9 +150,15 @@ def test_too_many_missing_targets_are_an_error(name, table):
 
 
 NEEDS = {
-    "features": ["fnc", "neutral_corr", "neutral_contribution", "max_exposure", "dissimilarity"],
+    "features": [
+        "fnc",
+        "neutral_corr",
+        "neutral_contribution",
+        "max_exposure",
+        "exposure_dissimilarity",
+    ],
     "meta_model": WITH_META_MODEL,
-    "example": ["dissimilarity"],
+    "example": ["exposure_dissimilarity"],
     "neutralizers": ["alpha", "mpc"],
     "weights": ["alpha", "mpc"],
     "predictions": list(OURS),
@@ -177,7 +180,7 @@ def test_missing_values_and_other_rows_are_errors(part, name, table):
             OURS[name](SimpleNamespace(**vars(table) | {part: changed}), eras=table.eras)
 
 
-@pytest.mark.parametrize("name", [*WITH_META_MODEL, "dissimilarity"])
+@pytest.mark.parametrize("name", [*WITH_META_MODEL, "exposure_dissimilarity"])
 def test_two_meta_models_are_an_error(name, table):
     two = table.predictions
     with pytest.raises(ValueError, match=r"must hold one column; found 3"):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sknumerai.metrics._catalogue import METRICS
 from tests.metrics._catalogue import OFFICIAL, OURS, STAKES
 from tests.metrics._tournament import make_table, reorder, select
 
@@ -67,3 +68,12 @@ def test_equals_the_official_score_on_real_rows(name, shared_data):
     )
     ours = OURS[name](table, eras=eras, aggregate=None)
     assert_same(ours, by_era(table, OFFICIAL[name]))
+
+
+def test_every_metric_with_a_counterpart_is_compared():
+    counterparts = {
+        name
+        for name, metric in METRICS.items()
+        if (metric.official or "").startswith("scoring.") and not metric.options
+    }
+    assert counterparts <= OFFICIAL.keys() == OURS.keys()
