@@ -10,6 +10,7 @@ from sknumerai._kernels.correlation import (
 )
 from sknumerai._kernels.projection import ZERO_RESIDUAL
 from sknumerai._kernels.ranks import normalize_columns
+from sknumerai._kernels.units import in_units
 from sknumerai._typing import Array
 
 NEARLY_NOTHING = 1e-12  # share of a sum of squares below which its difference has few digits
@@ -90,7 +91,8 @@ def _as_buckets(targets: Array) -> Array:
     """Centred targets; those in [0, 1] on the scale 0 to 4 first."""
     if ((targets >= 0.0) & (targets <= 1.0)).all():
         targets = targets * BUCKETS
-    return targets - targets.mean()
+    scaled, unit = in_units(targets)
+    return (scaled - scaled.mean()) * unit
 
 
 def _covariances(

@@ -4,6 +4,7 @@ import numpy as np
 
 from sknumerai._kernels.correlation import top_and_bottom
 from sknumerai._kernels.standardized_features import StandardizedFeatures
+from sknumerai._kernels.units import centre, in_units
 from sknumerai._typing import Array
 
 
@@ -29,7 +30,8 @@ def exposures(predictions: Array, features: Array, *, top_bottom: int | None = N
             exposures(predictions[rows, j : j + 1], features[rows]) for j, rows in enumerate(ends.T)
         ]
         return np.concatenate(parts)
-    centred = predictions - predictions.mean(axis=0, dtype=np.float64)
+    scaled, _ = in_units(predictions)
+    centred = centre(scaled)
     constant = np.ptp(predictions, axis=0) == 0.0
     sizes = np.where(constant, 1.0, np.linalg.norm(centred, axis=0))
     correlations = StandardizedFeatures(features).rmatmul(centred / sizes).T

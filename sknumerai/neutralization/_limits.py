@@ -5,6 +5,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from sknumerai._typing import Array, ExposureLimit
 
@@ -19,9 +20,9 @@ def exposure_limits(
 
     Parameters
     ----------
-    max_exposure : float, array-like of shape (n_features,) or dict
-        A dict maps names of features or groups to limits; features it does not name are
-        unlimited, and of several limits the tightest wins.
+    max_exposure : float, array-like of shape (n_features,), Series or dict
+        A Series names every feature in its index. A dict maps names of features or groups to
+        limits; features it does not name are unlimited, and of several limits the tightest wins.
     feature_names : sequence or None
         Names of the features, where they have any.
     n_features : int
@@ -37,6 +38,8 @@ def exposure_limits(
     ValueError
         If a limit is negative or NaN, of another shape, or names an unknown feature.
     """
+    if isinstance(max_exposure, pd.Series):
+        max_exposure = _labelled_limits(max_exposure, feature_names, n_features)
     if not isinstance(max_exposure, Mapping):
         return _array_limits(max_exposure, n_features)
     limits = np.full(n_features, np.inf)
@@ -61,6 +64,27 @@ def exposure_limits(
         columns = [position[member] for member in members]
         limits[columns] = np.minimum(limits[columns], _array_limits(limit, len(columns)))
     return limits
+
+
+def _labelled_limits(
+    limits: pd.Series, feature_names: Sequence[Any] | None, n_features: int
+) -> Mapping[Any, Any] | Array:
+    """Limits by the labels of a Series, which must name every feature once."""
+    if feature_names is None:
+        feature_names = range(n_features)
+    unknown = [label for label in limits.index if label not in set(feature_names)]
+    missing = [name for name in feature_names if name not in limits.index]
+    if unknown or missing or not limits.index.is_unique:
+        found = [f"{len(unknown)} unknown, first {unknown[0]!r}"] if unknown else []
+        if missing:
+            found.append(f"{len(missing)} of {n_features} missing, first {missing[0]!r}")
+        if not limits.index.is_unique:
+            found.append("some twice")
+        raise ValueError(
+            f"The labels of max_exposure are not those of the features ({'; '.join(found)}); label "
+            "every feature once, or pass a dict to leave features unlimited."
+        )
+    return limits.loc[list(feature_names)].to_numpy()
 
 
 def _array_limits(limit: Any, n_features: int) -> Array:
