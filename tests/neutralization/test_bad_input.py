@@ -11,7 +11,7 @@ from sknumerai.neutralization import ExposureClipper, FeatureNeutralizer
 @pytest.mark.parametrize(
     "transformer",
     [FeatureNeutralizer(), ExposureClipper()],
-    ids=["FeatureNeutralizer()", "ExposureClipper(max_exposure=0.05)"],
+    ids=repr,
 )
 class TestBadInput:
     """One sentence that names the argument, what was found and what to do."""
