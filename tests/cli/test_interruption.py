@@ -113,24 +113,3 @@ def test_exit_codes_of_the_program(arguments, tmp_path):
         for _ in range(2)  # the second time the output exists
     ]
     assert codes == [0, 2]
-
-
-@pytest.mark.parametrize("module", ["typer", "pyarrow"])
-def test_missing_extra_is_one_sentence(module):
-    code = f"import sys; sys.modules[{module!r}] = None; {START} sys.exit(main())"
-    process = start(code, ["--version"])
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert out == ""
-    assert err.startswith(f"error: {module} could not be imported")
-    assert err.endswith("install it with pip install 'sknumerai[cli]'.\n")
-    assert len(err.splitlines()) == 1
-
-
-def test_importing_the_command_loads_no_optional_dependency():
-    code = (
-        "import sys, narwhals, pandas, sklearn; base = set(sys.modules); import sknumerai.cli; "
-        "print(sorted({'typer', 'pyarrow', 'matplotlib'} & (set(sys.modules) - base)))"
-    )
-    out, _ = start(code, []).communicate(timeout=60)
-    assert out.strip() == "[]"
