@@ -116,10 +116,10 @@ class TestRepeatability:
         box = {"min_weights": -0.005, "max_weights": 0.005, "max_leverage": 1.0}
         correlations = []
         for signal_scale, limits, n_free in ((1e-3, {}, 400), (1e-5, box, 194), (1e-4, box, 46)):
-            single, free = self._rounds(market, 100, 1, signal_scale, **limits)
+            single, free = self._rounds(market, 50, 1, signal_scale, **limits)
             assert free == pytest.approx(n_free, abs=10)
             rho = mean_correlation(single)
-            others, _ = self._rounds(market, 200, 2, signal_scale, **limits)
+            others, _ = self._rounds(market, 100, 2, signal_scale, **limits)
             for n_rounds in (5, 20):
                 runs = others.reshape(-1, n_rounds, others.shape[1]).mean(axis=1)
                 expected = n_rounds * rho / (1.0 + (n_rounds - 1) * rho)
