@@ -1,3 +1,5 @@
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -127,16 +129,30 @@ def tables(market):
     }
 
 
+def write_table(table, folder, name):
+    path = folder / f"{name}.{'csv' if name in ('stakes', 'covariance') else 'parquet'}"
+    table.to_csv(path) if path.suffix == ".csv" else table.to_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def good_files(tmp_path_factory, tables):
+    """The paths of the tables, by option."""
+    folder = tmp_path_factory.mktemp("tc")
+    return {name: write_table(table, folder, name) for name, table in tables.items()}
+
+
 @pytest.fixture
-def save(tmp_path, tables):
-    """Write tables, by default the good ones; gives the options that name the files."""
+def save(tmp_path, good_files):
+    """Put tables into files, by default the good ones; gives the options that name the files."""
 
     def call(*options, **changed):
         words = []
         for name in options:
-            path = tmp_path / f"{name}.{'csv' if name in ('stakes', 'covariance') else 'parquet'}"
-            table = changed.get(name, tables[name])
-            table.to_csv(path) if path.suffix == ".csv" else table.to_parquet(path)
+            if name in changed:
+                path = write_table(changed[name], tmp_path, name)
+            else:
+                path = Path(shutil.copy(good_files[name], tmp_path))
             words += [f"--{name}", path]
         return words
 
