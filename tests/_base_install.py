@@ -75,7 +75,7 @@ def errors():
         ).fit(y),
         "portfolio.PortfolioLayer": lambda: portfolio.PortfolioLayer,
         "portfolio.StakeWeightedPortfolio": lambda: portfolio.StakeWeightedPortfolio,
-        "neural_network.FNCLoss": lambda: neural_network.FNCLoss,
+        "neural_network.fnc_loss": lambda: neural_network.fnc_loss,
         "neural_network.soft_rank": lambda: neural_network.soft_rank,
         "FNCRegressor.fit": lambda: neural_network.FNCRegressor().fit(X, y, eras=eras),
         "NeuralTrader.fit": lambda: neural_network.NeuralTrader().fit(X, y),

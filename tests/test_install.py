@@ -58,7 +58,7 @@ CALLS = [
     ("PortfolioOptimizer(engine='cvxpylayers')", "cvxpy", "cvxpy"),
     ("portfolio.PortfolioLayer", "torch", "torch"),
     ("portfolio.StakeWeightedPortfolio", "torch", "torch"),
-    ("neural_network.FNCLoss", "torch", "torch"),
+    ("neural_network.fnc_loss", "torch", "torch"),
     ("neural_network.soft_rank", "torch", "torch"),
     ("FNCRegressor.fit", "torch", "torch"),
     ("NeuralTrader.fit", "torch", "torch"),

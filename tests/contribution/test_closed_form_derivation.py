@@ -56,7 +56,7 @@ class TestGradients:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_constrained_programs(program, seed):
-    """With the derivative of the weights for h, the full cost for C, and limits that press."""
+    """With the derivative of the weights for h, the full cost for C, and binding limits."""
     users = make_users(seed)
     optimizer, risk = make_program(program, seed)
     for signal in (users.meta_model, users.meta_model / np.linalg.norm(users.meta_model)):

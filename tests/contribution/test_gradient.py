@@ -37,7 +37,7 @@ class TestGradient:
         table, info = case(gradient=gradient, return_info=True, **options)
         assert info["0001"].n_weakly_active == [0] * 5
         free = np.array(info["0001"].n_free)
-        assert ((free >= 5) & (free < N)).all()  # limits press, and leave something to move
+        assert ((free >= 5) & (free < N)).all()  # limits bind, and leave something to move
         plain = PlainReturn(case, gradient=gradient, **options)
         rounds = dropped_stakes(case.stakes)
         assert len({tuple(stakes > 0) for stakes in rounds}) > 1
