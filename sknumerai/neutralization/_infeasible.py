@@ -35,7 +35,7 @@ def smallest_multiple(
     all the same: what is feasible at a multiple is so at all larger ones, and bisection finds
     where that begins.
     """
-    first, larger = limits_at(1.0), limits_at(2.0)
+    first = limits_at(1.0)
     bounded = np.flatnonzero((first[0] > -1.0) | (first[1] < 1.0))
     design = features.take(bounded).dense()
 
@@ -46,14 +46,14 @@ def smallest_multiple(
             return np.inf
         return vanishing_multiple(design, response, lower, upper)
 
-    low = needed(1.0)
-    proportional = all(
-        np.array_equal(twice[bounded], 2.0 * once[bounded])
-        for once, twice in zip(first, larger, strict=True)
+    low = needed(1.0)  # right if the limits are proportional so far; they never grow faster
+    proportional = np.isinf(low) or all(
+        np.allclose(limit[bounded], low * once[bounded], rtol=1e-12, atol=0.0)
+        for once, limit in zip(first, limits_at(low), strict=True)
     )
-    if proportional or low == 1.0:
+    if proportional:
         return low
-    low, high = 1.0, 2.0
+    high = 2.0 * low
     while needed(high) > 1.0:
         low, high = high, 2.0 * high
         if high > NO_MULTIPLE:
