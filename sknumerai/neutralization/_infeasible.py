@@ -13,6 +13,7 @@ from sknumerai.neutralization._least_distance import NO_MULTIPLE, vanishing_mult
 LimitsAt = Callable[[float], tuple[Array, Array]]  # lower and upper limits at a multiple of them
 
 PRECISION = 1e-5  # relative, of a multiple that is searched for
+STEP = 1.1  # ratio of the multiples that are tried first
 
 
 def smallest_multiple(
@@ -31,9 +32,8 @@ def smallest_multiple(
     Notes
     -----
     Where limits are proportional to the multiple, one least-distance program gives it. Others, as
-    those of the rule "shrink", which end at the exposures that the prediction has, grow with it
-    all the same: what is feasible at a multiple is so at all larger ones, and bisection finds
-    where that begins.
+    those of the rule "shrink", which end at the exposures that the prediction has, are tried at
+    growing multiples, and bisection finds where the first that leave something begin.
     """
     first = limits_at(1.0)
     bounded = np.flatnonzero((first[0] > -1.0) | (first[1] < 1.0))
@@ -46,16 +46,16 @@ def smallest_multiple(
             return np.inf
         return vanishing_multiple(design, response, lower, upper)
 
-    low = needed(1.0)  # right if the limits are proportional so far; they never grow faster
+    low = needed(1.0)  # right if the limits are proportional so far
     proportional = np.isinf(low) or all(
         np.allclose(limit[bounded], low * once[bounded], rtol=1e-12, atol=0.0)
         for once, limit in zip(first, limits_at(low), strict=True)
     )
     if proportional:
         return low
-    high = 2.0 * low
+    low, high = 1.0, STEP
     while needed(high) > 1.0:
-        low, high = high, 2.0 * high
+        low, high = high, STEP * high
         if high > NO_MULTIPLE:
             return np.inf
     while high > (1.0 + PRECISION) * low:

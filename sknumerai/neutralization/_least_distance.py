@@ -12,6 +12,7 @@ from sknumerai.exceptions import SolverError
 # Norm of a residual, relative to the response, that counts as nothing: the correlations of a
 # smaller one have too few digits to be compared with limits.
 VANISHING_NORM = 1e-6
+PRECISE_NORMS = 1e-2, 1e-4  # at which what is left still has most of its digits
 NO_MULTIPLE = 1e6  # limits that would have to be widened beyond this are zeros in effect
 
 
@@ -50,11 +51,13 @@ def least_distance_lasso(design: Array, response: Array, lower: Array, upper: Ar
     .. [1] C. L. Lawson and R. J. Hanson, "Solving Least Squares Problems", ch. 23 (1974).
     """
     solve = _at_fixed_norm(design, response, lower, upper)
-    if solve(VANISHING_NORM)[1] <= VANISHING_NORM:
+    # ‖q(t)‖ / t falls as t grows, and a larger t has more digits
+    lowest = next((t for t in (*PRECISE_NORMS, VANISHING_NORM) if solve(t)[1] > t), None)
+    if lowest is None:
         raise VanishingResidualError
     norm = 1.0
     if solve(1.0)[1] < 1.0:
-        norm = brentq(lambda t: solve(t)[1] - t, VANISHING_NORM, 1.0, xtol=1e-15, rtol=1e-14)
+        norm = brentq(lambda t: solve(t)[1] - t, lowest, 1.0, xtol=1e-15, rtol=1e-14)
     return solve(norm)[0]
 
 
@@ -68,11 +71,9 @@ def vanishing_multiple(design: Array, response: Array, lower: Array, upper: Arra
     multiple : float
         1 where they need not be multiplied; infinite where limits of zero are in the way.
     """
-    _, left = _at_fixed_norm(design, response, lower, upper)(VANISHING_NORM)
-    if left > VANISHING_NORM:
-        return 1.0
-    multiple = VANISHING_NORM / max(left, np.finfo(float).tiny)
-    return multiple if multiple < NO_MULTIPLE else np.inf
+    solve = _at_fixed_norm(design, response, lower, upper)
+    multiple = min(t / max(solve(t)[1], np.finfo(float).tiny) for t in PRECISE_NORMS)
+    return max(multiple, 1.0) if multiple < NO_MULTIPLE else np.inf
 
 
 def _at_fixed_norm(

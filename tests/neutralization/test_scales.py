@@ -95,27 +95,14 @@ def test_what_is_returned_is_inside_its_limits_or_refused(
         assert (np.abs(exposures) <= np.abs(before) + 1e-8).all()
 
 
-def _smallest_multiple(prediction, features, limit):
-    """By brute force: the multiple of "shrink" limits at which clipping begins to work."""
-    low, high = 1.0, 2.0
-
-    def works(multiple):
-        try:
-            clip_exposure(prediction, features, limit * multiple, bounds="shrink")
-        except InfeasibleExposureError:
-            return False
-        except SolverError:  # close to that multiple what is left has few digits
-            pass
-        return True
-
-    while not works(high):
-        low, high = high, 2 * high
-        if high > 1e4:
-            return np.inf
-    for _ in range(30):
-        middle = (low + high) / 2
-        low, high = (low, middle) if works(middle) else (middle, high)
-    return high
+def _works(prediction, features, limit):
+    try:
+        clip_exposure(prediction, features, limit, bounds="shrink")
+    except InfeasibleExposureError:
+        return False
+    except SolverError:  # close to the smallest multiple what is left has few digits
+        pass
+    return True
 
 
 def test_smallest_multiple_of_limits_that_move_with_it():
@@ -131,8 +118,9 @@ def test_smallest_multiple_of_limits_that_move_with_it():
         except InfeasibleExposureError as error:
             found = error.multiple
         n_infeasible += 1
-        expected = _smallest_multiple(prediction, features, limit)
-        assert found == pytest.approx(expected, rel=1e-3)
+        assert _works(prediction, features, limit * found * 1.001)
+        smaller = np.geomspace(1.0, found * 0.999, 12)
+        assert not any(_works(prediction, features, limit * multiple) for multiple in smaller)
         with pytest.warns(UserWarning, match="were widened"):
             _, info = clip_exposure(
                 prediction,
@@ -142,7 +130,7 @@ def test_smallest_multiple_of_limits_that_move_with_it():
                 on_infeasible="warn",
                 return_info=True,
             )
-        assert info[0].multiple == pytest.approx(1.01 * expected, rel=1e-3)
+        assert info[0].multiple == pytest.approx(1.01 * found, rel=1e-9)
     assert n_infeasible > 20
 
 
