@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.utils.validation import check_array
 
 from sknumerai._eras import EraGroups, Rows, name_era
-from sknumerai._rows import row_index
+from sknumerai._rows import check_column_names, row_index
 from sknumerai._typing import Array, ArrayLike
 
 
@@ -37,6 +37,7 @@ class Table:
         allow_nan: bool = False,
     ):
         self.name, self.allow_nan = name, allow_nan
+        _check_container(data, name)
         native = nw.from_native(data, eager_only=True, allow_series=True, pass_through=True)
         if isinstance(native, nw.Series):
             native = native.to_frame()
@@ -47,6 +48,8 @@ class Table:
             all_names: list[Any] | None = list(native.columns)
         else:
             array = np.asarray(native)
+            if array.dtype == object and allow_nan:
+                array = _with_nan(array, name)
             array = array.reshape(-1, 1) if array.ndim == 1 else array
             if array.ndim != 2:
                 raise ValueError(f"{name} must be two-dimensional; found shape {array.shape}.")
@@ -153,6 +156,30 @@ class Table:
             f"{self.name} contains {_count_bad(block)}, first at row {row}{column}; "
             "fill or drop those rows or columns first."
         )
+
+
+def _check_container(data: Any, name: str) -> None:
+    """Refuse what is no table, and what numpy would take for another one."""
+    if data is None:
+        raise ValueError(f"{name} is None; pass one value per row.")
+    if isinstance(data, np.ma.MaskedArray):
+        raise ValueError(f"{name} is a masked array, whose mask would be lost; fill it first.")
+    if hasattr(data, "toarray") or (np.ndim(data) == 0 and not hasattr(data, "__array__")):
+        advice = "pass an array, Series or DataFrame with one row per stock"
+        if hasattr(data, "collect"):
+            advice = "collect it first"
+        elif hasattr(data, "toarray"):
+            advice = "pass it as a dense array"
+        raise ValueError(f"{name} is a {type(data).__name__}; {advice}.")
+    check_column_names(data, name)
+
+
+def _with_nan(array: Array, name: str) -> Array:
+    """Numbers in an array of objects, with NaN for None."""
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must hold numbers; found other objects. Convert it.") from None
 
 
 def numeric_table(data: ArrayLike, name: str, *, allow_nan: bool = False) -> Table:

@@ -11,6 +11,7 @@ from sklearn.base import _fit_context
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     Interval,
+    Options,
     StrOptions,
     validate_parameter_constraints,
     validate_params,
@@ -24,8 +25,11 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from sknumerai._rows import check_column_names
+
 __all__ = [
     "Interval",
+    "Options",
     "StrOptions",
     "_check_feature_names_in",
     "_check_method_params",
@@ -62,6 +66,7 @@ def validate_table(estimator: Any, X: Any, *, reset: bool, **checks: Any) -> Any
     **checks : dict
         Of ``check_array``, for what is no frame.
     """
+    check_column_names(X, "X")
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         return validate_data(estimator, X, reset=reset, dtype="numeric", **checks)

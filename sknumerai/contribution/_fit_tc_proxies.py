@@ -19,7 +19,7 @@ __all__ = ["TCProxyFit", "fit_tc_proxies"]
 SHARE = Interval(Real, 0, 1, closed="neither")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TCProxyFit:
     """What scores say about True Contribution.
 
@@ -48,6 +48,12 @@ class TCProxyFit:
     r2_train: float
     r2_test: float
     test_eras: list[Hashable]
+
+    def __repr__(self) -> str:
+        return (
+            f"TCProxyFit({len(self.shapes)} scores, r2_train={self.r2_train:.3f}, "
+            f"r2_test={self.r2_test:.3f}, {len(self.test_eras)} test eras)"
+        )
 
 
 @validate_params(

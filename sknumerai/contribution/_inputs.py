@@ -1,6 +1,6 @@
 """What callers of contribution functions pass, checked: stakes, returns and user predictions."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ def read_stakes(
 
     Parameters
     ----------
-    stakes : array-like of shape (n_users,), Series, or DataFrame of eras × users
+    stakes : array-like of shape (n_users,), Series, dict, or DataFrame of eras × users
     labels : sequence
         The eras.
     names : sequence or None
@@ -49,6 +49,10 @@ def read_stakes(
     ValueError
         If stakes are negative, NaN or infinite, or do not match eras or users.
     """
+    if isinstance(stakes, Mapping):
+        stakes = pd.Series(stakes)
+        if names is not None and set(stakes.index) == set(names):
+            stakes = stakes.loc[list(names)]
     per_era = isinstance(stakes, pd.DataFrame)
     if per_era:
         missing = [label for label in labels if label not in stakes.index]

@@ -43,7 +43,7 @@ ROUNDS_CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ContributionInfo:
     """How the contributions of one era came about.
 
@@ -71,6 +71,13 @@ class ContributionInfo:
     n_weakly_active: list[int | None]
     kkt_residual: Array
     spread: pd.Series
+
+    def __repr__(self) -> str:
+        n_rounds, n_stocks = self.portfolios.shape
+        return (
+            f"ContributionInfo(era={self.era!r}, {n_rounds} rounds, {n_stocks} stocks, "
+            f"kkt_residual={self.kkt_residual.max():.1e})"
+        )
 
 
 def draw_seed(random_state: Any) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import parallel_config
+from tqdm.auto import tqdm
 
 from sknumerai._rows import check_same_labels
 from sknumerai._typing import ArrayLike
@@ -28,6 +30,8 @@ def era_table(
     meta_model: ArrayLike | None = None,
     benchmark: ArrayLike | None = None,
     example_predictions: ArrayLike | None = None,
+    n_jobs: int | None = None,
+    verbose: bool | int = False,
 ) -> pd.DataFrame:
     """Table of several scores of predictions, per era.
 
@@ -63,6 +67,10 @@ def era_table(
         Features of the same rows, in their own dtype; int8 is fastest.
     meta_model, benchmark, example_predictions : array-like of shape (n_samples,), optional
         Other predictions of the same rows.
+    n_jobs : int, optional
+        Eras computed in parallel, as in joblib.
+    verbose : bool, default=False
+        Whether to show a progress bar over the metrics.
 
     Returns
     -------
@@ -109,10 +117,11 @@ def era_table(
     functions = _functions(metrics, set(tables))
     check_same_labels(y_pred=y_pred, eras=eras, **tables)
     several = np.ndim(y_pred) > 1
-    with warnings.catch_warnings(record=True) as caught:
+    progress = tqdm(functions.items(), unit="metric", disable=not verbose)
+    with warnings.catch_warnings(record=True) as caught, parallel_config(n_jobs=n_jobs):
         warnings.simplefilter("always")
         tables[PREDICTION] = y_pred
-        scores = {name: function(tables, eras=eras) for name, function in functions.items()}
+        scores = {name: function(tables, eras=eras) for name, function in progress}
     _warn_once(caught)
     if not several:
         return pd.DataFrame(scores)
@@ -132,13 +141,26 @@ def _functions(metrics: Any, given: set[str]) -> dict[str, Function]:
     if not isinstance(metrics, Mapping):
         if isinstance(metrics, str):
             raise ValueError(f"metrics must be a list or a dict; pass [{metrics!r}].")
-        metrics = {m if isinstance(m, str) else m.__name__: m for m in metrics}
+        metrics = _by_name(list(metrics))
     if not metrics:
         raise ValueError("metrics is empty; name at least one.")
     return {
         str(column): _named(metric, given) if isinstance(metric, str) else _custom(metric)
         for column, metric in metrics.items()
     }
+
+
+def _by_name(metrics: list[Any]) -> dict[str, Any]:
+    """Metrics of a list by their names, which must differ."""
+    named: dict[str, Any] = {}
+    for metric in metrics:
+        name = metric if isinstance(metric, str) else getattr(metric, "__name__", None)
+        if name is None:
+            raise ValueError(f"The metric {metric!r} has no name; pass a dict of names to metrics.")
+        if name in named:
+            raise ValueError(f"metrics names {name!r} twice; pass a dict of names to metrics.")
+        named[name] = metric
+    return named
 
 
 def _named(name: str, given: set[str]) -> Function:

@@ -99,7 +99,8 @@ class _Later:
 def _id_codes(ids: ArrayLike) -> Table:
     """A number for every id."""
     labels = Table(ids, "ids")
-    codes, _ = pd.factorize(np.asarray(ids))
+    # of a list numpy would make text of all, NaN among them
+    codes, _ = pd.factorize(ids if hasattr(ids, "dtype") else pd.Series(list(ids), dtype=object))
     if (codes < 0).any():
         raise ValueError(
             f"{int((codes < 0).sum())} of {labels.n_rows} ids are missing, first at row "

@@ -19,6 +19,7 @@ from sknumerai.exceptions import ConstantPredictionWarning
 from sknumerai.metrics._aggregate import aggregate_scores, depends_on_order
 
 AGGREGATE: list[Any] = [StrOptions(set(AGGREGATES)), callable, None]
+NO_TARGETS = object()  # None would be a target that the caller lacks
 TOP_BOTTOM: list[Any] = [Interval(Integral, 1, None, closed="left"), None]
 
 
@@ -83,7 +84,7 @@ def score_predictions(
     kernel: Callable[..., Array],
     y_pred: ArrayLike,
     *others: Table,
-    y_true: ArrayLike | None = None,
+    y_true: Any = NO_TARGETS,
     eras: ArrayLike | None,
     aggregate: Aggregate,
 ) -> Any:
@@ -107,7 +108,7 @@ def score_predictions(
     score : float, Series or DataFrame
         As in `numerai_corr`.
     """
-    targets = [] if y_true is None else [one_column(y_true, "y_true", allow_nan=True)]
+    targets = [] if y_true is NO_TARGETS else [one_column(y_true, "y_true", allow_nan=True)]
     predictions, groups = read_and_group(y_pred, *targets, *others, eras=eras)
     if depends_on_order(aggregate):
         groups = groups.sorted()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy.linalg import solve_triangular
 
-from sknumerai._kernels.linalg import one_thread, pivoted_cholesky
+from sknumerai._kernels.linalg import check_finite, one_thread, pivoted_cholesky
 from sknumerai._kernels.projection import (
     OFFICIAL_RCOND,
     SAFE_PIVOT,
@@ -275,5 +275,7 @@ def _unit(columns: Array) -> Array:
 
 def _official_basis(features: StandardizedFeatures) -> Array:
     """Orthonormal basis of what numerai-tools (``lstsq(rcond=1e-6)``) projects out."""
-    left, singular, _ = np.linalg.svd(official_design(features), full_matrices=False)
+    design = official_design(features)
+    check_finite(design)
+    left, singular, _ = np.linalg.svd(design, full_matrices=False)
     return np.ascontiguousarray(left[:, singular > OFFICIAL_RCOND * singular[0]])

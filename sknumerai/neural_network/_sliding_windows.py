@@ -6,17 +6,23 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils.validation import check_array
 
-from sknumerai._sklearn import Interval, validate_params
+from sknumerai._sklearn import Interval, Options, validate_params
 from sknumerai._typing import Array, ArrayLike
 
 
 @validate_params(
-    {"window": [Interval(Integral, 1, None, closed="left")]}, prefer_skip_nested_validation=True
+    {
+        "window": [Interval(Integral, 1, None, closed="left")],
+        "series_axis": [Options(Integral, {0, 1}), None],
+    },
+    prefer_skip_nested_validation=True,
 )
-def sliding_windows(series: ArrayLike, window: int) -> tuple[Array, Array]:
-    """Cut time series into overlapping windows, each with the value that follows it.
+def sliding_windows(
+    series: ArrayLike, window: int, *, series_axis: int | None = None
+) -> tuple[Array, Array]:
+    """Cut time series (columns of a table of time by series) into overlapping windows.
 
-    A series of length T has T - ``window`` of them.
+    Each window comes with the value that follows it; a series of length T has T - ``window``.
 
     Parameters
     ----------
@@ -24,6 +30,9 @@ def sliding_windows(series: ArrayLike, window: int) -> tuple[Array, Array]:
         Finite values at equal steps of time, the oldest first; a column per series.
     window : int
         Number of values in a window, 1 or more.
+    series_axis : {0, 1}, optional
+        Whether the rows (0) or the columns (1) of a table are series. Columns by default; a table
+        of more columns than rows, which may be many short series in rows, needs to be told.
 
     Returns
     -------
@@ -70,6 +79,13 @@ def sliding_windows(series: ArrayLike, window: int) -> tuple[Array, Array]:
         raise ValueError(
             f"series has shape {values.shape}; pass one series, or a table of time by series."
         )
+    if values.ndim == 2:
+        if series_axis is None and values.shape[1] > len(values):
+            raise ValueError(
+                f"series has shape {values.shape}, with more series than values in time if columns "
+                "are series; pass series_axis=1 if they are, or series_axis=0 if rows are."
+            )
+        values = values.T if series_axis == 0 else values
     if len(values) <= window:
         raise ValueError(
             f"series has {len(values)} values in time; windows of {window} and the value after "

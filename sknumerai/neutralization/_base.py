@@ -28,6 +28,9 @@ def read_input(
     table = Table(X, name)
     given = [] if features is None else [Table(features, "features")]
     check_same_rows(table, *given)
+    for chosen in given:
+        if not chosen.n_all_columns:
+            raise ValueError("features has no columns; pass at least one.")
     groups = group_eras(eras, table.n_rows)
     check_same_rows(table, *given, groups)
     if features is None:

@@ -94,6 +94,7 @@ def clip_exposure(
     tol: float = 1e-9,
     on_infeasible: OnInfeasible = "raise",
     n_jobs: int | None = None,
+    verbose: bool | int = False,
     return_info: bool = False,
 ) -> Any:
     """Clip the feature exposures of predictions, era by era, changing them least.
@@ -134,6 +135,8 @@ def clip_exposure(
         widen that era's limits to 1.01 times the tightest workable ones and warn.
     n_jobs : int, optional
         Eras computed in parallel, as in joblib.
+    verbose : bool, default=False
+        Whether to show a progress bar.
     return_info : bool, default=False
         Whether to return records of what was done, too.
 
@@ -194,6 +197,7 @@ def clip_exposure(
         tol=tol,
         on_infeasible=on_infeasible,
         n_jobs=n_jobs,
+        verbose=verbose,
     )
     clipped = like_input(values, predictions)
     return (clipped, records) if return_info else clipped

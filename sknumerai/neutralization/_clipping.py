@@ -1,6 +1,6 @@
 """Kernel: exposure clipping of the predictions of one era."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -49,9 +49,9 @@ class ClipRecord:
 
     era: EraLabel = None
     prediction: str | int = 0
-    weights: Array
-    exposures_before: Array
-    exposures_after: Array
+    weights: Array = field(repr=False)
+    exposures_before: Array = field(repr=False)
+    exposures_after: Array = field(repr=False)
     correlation: float
     violation: float
     gap: float

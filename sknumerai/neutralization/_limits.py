@@ -46,6 +46,12 @@ def exposure_limits(
     names = range(n_features) if feature_names is None else feature_names
     position = {name: j for j, name in enumerate(names)}
     groups = feature_groups or {}
+    both = [name for name in groups if name in position]
+    if both:
+        raise ValueError(
+            f"feature_groups has a group {both[0]!r}, which is also the name of a feature; call "
+            "the group something else."
+        )
     for name, limit in max_exposure.items():
         if not isinstance(limit, Real):
             raise ValueError(f"max_exposure[{name!r}] must be a number; found {limit!r}.")
@@ -88,7 +94,10 @@ def _labelled_limits(
 
 
 def _array_limits(limit: Any, n_features: int) -> Array:
-    limits = np.asarray(limit, dtype=np.float64)
+    try:
+        limits = np.asarray(limit, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"max_exposure must hold numbers; found {limit!r}.") from None
     if limits.ndim == 0:
         limits = np.full(n_features, float(limits))
     if limits.shape != (n_features,):

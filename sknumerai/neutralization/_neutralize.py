@@ -74,6 +74,7 @@ def neutralize(
     normalize: Normalize = None,
     scale: Scale = None,
     n_jobs: int | None = None,
+    verbose: bool | int = False,
 ) -> Any:
     """Neutralize predictions against features, era by era.
 
@@ -99,6 +100,8 @@ def neutralize(
         Per era, after: onto [0, 1], or to unit standard deviation.
     n_jobs : int, optional
         Eras computed in parallel, as in joblib.
+    verbose : bool, default=False
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -135,9 +138,11 @@ def neutralize(
     """
     table, given, groups = read_input(predictions, features, eras, name="predictions")
     shares: Any = [proportion] if isinstance(proportion, Real) else proportion
-    proportions = [float(share) for share in shares]
+    proportions = [float(share) if isinstance(share, Real) else np.nan for share in shares]
     if not proportions or not all(0.0 <= share <= 1.0 for share in proportions):
         raise ValueError(f"proportion must hold numbers in [0, 1]; found {proportion!r}.")
+    if len(set(proportions)) < len(proportions):
+        raise ValueError(f"proportion={proportion!r} names a share twice; name each once.")
     values = neutralize_table(
         table,
         given,
@@ -146,6 +151,7 @@ def neutralize(
         normalize=normalize,
         scale=scale,
         n_jobs=n_jobs,
+        verbose=verbose,
     )
     names = None
     if not isinstance(proportion, Real):
