@@ -90,7 +90,8 @@ def _as_buckets(targets: Array) -> Array:
     """Centred targets; those in [0, 1] on the scale 0 to 4 first."""
     if ((targets >= 0.0) & (targets <= 1.0)).all():
         targets = targets * BUCKETS
-    return targets - targets.mean()
+    centred: Array = targets - targets.mean()
+    return centred
 
 
 def _covariances(
@@ -107,8 +108,10 @@ def _covariances(
     nothing = np.linalg.norm(left, axis=0) < ZERO_RESIDUAL * np.sqrt(squares[copies])
     shares[copies[nothing]] = np.nan  # what is left of a copy of the reference is rounding noise
     if top_bottom is None:  # the residual itself need not be formed
-        return (targets @ predictions - (targets @ reference) * shares) / len(targets)
+        covariances: Array = (targets @ predictions - (targets @ reference) * shares) / len(targets)
+        return covariances
     residual = predictions - np.outer(reference, shares)
     ends = top_and_bottom(residual, top_bottom)
     kept = np.take_along_axis(residual, ends, axis=0)
-    return np.einsum("ij,ij->j", targets[ends], kept) / len(ends)
+    covariances = np.einsum("ij,ij->j", targets[ends], kept) / len(ends)
+    return covariances

@@ -100,7 +100,8 @@ def pearson(targets: Array, predictions: Array) -> Array:
         np.ptp(predictions, axis=0) == 0.0
     )
     products = np.einsum("ij,ij->j", np.broadcast_to(left, right.shape), right)
-    return products / np.where(constant, np.nan, sizes)
+    correlations: Array = products / np.where(constant, np.nan, sizes)
+    return correlations
 
 
 def end_pearson(targets: Array, predictions: Array, top_bottom: int | None) -> Array:

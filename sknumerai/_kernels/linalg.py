@@ -22,7 +22,10 @@ def one_thread() -> AbstractContextManager[Any]:
     the processors from the other's: only the large products and factorizations, all of scipy's
     BLAS, are worth more than one.
     """
-    return _get_threadpool_controller().limit(limits=1, user_api="blas")
+    limited: AbstractContextManager[Any] = _get_threadpool_controller().limit(
+        limits=1, user_api="blas"
+    )
+    return limited
 
 
 def pivoted_cholesky(matrix: Array, *, overwrite: bool = False) -> tuple[Array, Array]:

@@ -99,7 +99,8 @@ def _single_precision_solve(features: StandardizedFeatures) -> Solve | None:
     def solve(gradient: Array) -> Array:
         size = np.maximum(np.linalg.norm(gradient, axis=0), np.finfo(np.float32).tiny)
         right = (gradient / size).astype(np.float32)
-        return cho_solve((factor, True), right, check_finite=False) * size
+        solution: Array = cho_solve((factor, True), right, check_finite=False) * size
+        return solution
 
     return solve
 

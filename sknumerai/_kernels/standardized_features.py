@@ -153,7 +153,7 @@ class StandardizedFeatures:
 
     def dense(self) -> Array:
         """X itself, shape (n, k)."""
-        block = self.features - self.means
+        block: Array = self.features - self.means
         block /= self.norms
         block[:, self.constant] = 0.0
         return block

@@ -146,8 +146,8 @@ def _variants(raw: pd.Series, features: pd.DataFrame, eras: pd.Series, n_jobs: i
         "scale": "minmax",
         "n_jobs": n_jobs,
     }
-    clipped = clip_exposure(raw, features, MAX_EXPOSURE, **options)
-    neutral = neutralize(raw, features, proportion=PROPORTIONS, **options)
+    clipped: pd.Series = clip_exposure(raw, features, MAX_EXPOSURE, **options)
+    neutral: pd.DataFrame = neutralize(raw, features, proportion=PROPORTIONS, **options)
     return pd.concat(
         [
             raw,

@@ -9,10 +9,10 @@ import pandas as pd
 
 from sknumerai._era_loop import map_eras
 from sknumerai._eras import group_eras
-from sknumerai._frames import like_input, numeric_table, one_column, read_predictions
+from sknumerai._frames import like_input, n_dimensions, numeric_table, one_column, read_predictions
 from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import StrOptions, validate_params
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, Eras
 from sknumerai.contribution._closed_form import FORMS, Form, closed_form_gradient, deproject
 from sknumerai.contribution._inverse_hessian import EraHessians, inverse_hessian
 from sknumerai.portfolio import PortfolioOptimizer
@@ -29,7 +29,7 @@ def closed_form_tc(
     *,
     hessian: Any,
     form: Form = "current",
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     **risk: Any,
 ) -> Any:
     r"""True Contribution in closed form.
@@ -115,7 +115,7 @@ def closed_form_tc(
         index=pd.Index(groups.labels, name="era"),
         columns=pd.Index(table.labels),
     )
-    return scores if np.ndim(predictions) == 2 else scores.iloc[:, 0]
+    return scores if n_dimensions(predictions) == 2 else scores.iloc[:, 0]
 
 
 def closed_form_of_era(

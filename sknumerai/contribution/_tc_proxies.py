@@ -13,7 +13,7 @@ from sknumerai._eras import group_eras
 from sknumerai._frames import many_columns, one_column
 from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import Interval, validate_params
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, Eras
 from sknumerai._warnings import warn_of_eras
 from sknumerai.contribution._inputs import user_table
 from sknumerai.contribution._proxies import proxies_of_era
@@ -41,7 +41,7 @@ def tc_proxies(
     features: ArrayLike,
     example_predictions: ArrayLike,
     meta_model: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     targets: ArrayLike | None = None,
     optimizer: PortfolioOptimizer | None = None,
     contributions: pd.DataFrame | None = None,
@@ -189,6 +189,7 @@ def tc_proxies(
         ConstantPredictionWarning,
     )
     if contributions is None:
+        assert stakes is not None
         contributions = true_contribution(
             user_predictions,
             stakes,

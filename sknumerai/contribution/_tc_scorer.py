@@ -131,7 +131,7 @@ class TCScorer(ContributionScorer):
         parts = [repr(self.optimizer)]
         if self.stakes is not None:
             rounds = self.rounds
-            parts.append(f"stakes of {np.shape(self.stakes)[-1]} users")
+            parts.append(f"stakes of {np.asarray(self.stakes).shape[-1]} users")
             parts += [f"n_rounds={rounds.n_rounds}", f"dropout={rounds.dropout}"]
         aggregate = getattr(self.aggregate, "__name__", None) or repr(self.aggregate)
         return f"TCScorer({', '.join(parts)}, aggregate={aggregate})"

@@ -15,7 +15,7 @@ from sknumerai._eras import group_eras
 from sknumerai._frames import one_column
 from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import Interval, StrOptions, validate_params
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, Eras
 from sknumerai._warnings import warn_of_eras
 from sknumerai.contribution._era_gradient import (
     FEW_FREE,
@@ -95,7 +95,7 @@ def true_contribution(
     returns: ArrayLike,
     *,
     optimizer: PortfolioOptimizer,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     n_rounds: int = 100,
     dropout: float = 0.5,
     gradient: GradientConvention = "raw",

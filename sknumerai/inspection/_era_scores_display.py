@@ -9,7 +9,7 @@ import pandas as pd
 from sknumerai._kernels.aggregate import sharpe
 from sknumerai._routing import predict_with_metadata
 from sknumerai._sklearn import StrOptions, validate_params
-from sknumerai._typing import ArrayLike
+from sknumerai._typing import ArrayLike, Eras
 from sknumerai.inspection._axes import finish, label_eras, name_of, new_axes
 from sknumerai.metrics import era_table
 
@@ -73,7 +73,7 @@ class EraScoresDisplay:
         X: ArrayLike,
         y: ArrayLike | None,
         *,
-        eras: ArrayLike,
+        eras: Eras,
         metric: str | Callable[..., Any] = "numerai_corr",
         features: ArrayLike | None = None,
         meta_model: ArrayLike | None = None,
@@ -131,7 +131,7 @@ class EraScoresDisplay:
         y_true: ArrayLike | None,
         y_pred: ArrayLike,
         *,
-        eras: ArrayLike,
+        eras: Eras,
         metric: str | Callable[..., Any] = "numerai_corr",
         features: ArrayLike | None = None,
         meta_model: ArrayLike | None = None,

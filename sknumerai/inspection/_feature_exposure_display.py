@@ -8,7 +8,7 @@ import pandas as pd
 
 from sknumerai._routing import predict_with_metadata
 from sknumerai._sklearn import Interval, validate_params
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, Eras
 from sknumerai.inspection._axes import finish, name_of, new_axes
 from sknumerai.metrics import feature_exposure
 
@@ -70,7 +70,7 @@ class FeatureExposureDisplay:
         estimator: Any,
         X: ArrayLike,
         *,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
         features: ArrayLike | None = None,
         limit: float | None = None,
         max_features: int | None = 20,
@@ -116,7 +116,7 @@ class FeatureExposureDisplay:
         y_pred: ArrayLike,
         features: ArrayLike,
         *,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
         limit: float | None = None,
         max_features: int | None = 20,
         ax: Any = None,

@@ -10,7 +10,7 @@ import pandas as pd
 from sknumerai._era_loop import map_eras
 from sknumerai._frames import Table, like_input, many_columns, one_column
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, Array, ArrayLike
+from sknumerai._typing import Aggregate, Array, ArrayLike, Eras
 from sknumerai._warnings import warn_of_nan
 from sknumerai.metrics._per_era import (
     AGGREGATE,
@@ -26,7 +26,7 @@ def neutralized_weights(
     *,
     neutralizers: ArrayLike,
     sample_weights: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     normalize: bool = False,
 ) -> Any:
     """Neutral portfolio weights of predictions, era by era, as Numerai Signals makes them.
@@ -94,7 +94,7 @@ def alpha(
     *,
     neutralizers: ArrayLike,
     sample_weights: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     aggregate: Aggregate = "mean",
 ) -> Any:
     """Alpha of Numerai Signals: what neutral portfolio weights earn, per era.
@@ -163,7 +163,7 @@ def meta_portfolio_contribution(
     stakes: ArrayLike | Mapping[Any, float],
     neutralizers: ArrayLike,
     sample_weights: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     aggregate: Aggregate = "mean",
 ) -> Any:
     """Meta portfolio contribution (MPC) of Numerai Signals, per era.
@@ -259,4 +259,5 @@ def _stake_shares(stakes: Any, names: list[Any]) -> Array:
             "stakes must be finite, not negative, and not all zero; "
             f"{int((~(values >= 0.0)).sum())} of {len(values)} are NaN or negative."
         )
-    return values / values.sum()
+    shares: Array = values / values.sum()
+    return shares

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from sknumerai._frames import many_columns
 from sknumerai._sklearn import Interval, validate_params
-from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai._typing import Aggregate, ArrayLike, Eras
 from sknumerai.metrics._pairs import N_PREVIOUS, score_pairs
 from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM
 from sknumerai.metrics._stability import churn_between
@@ -23,7 +23,7 @@ def churn(
     y_pred: ArrayLike,
     *,
     ids: ArrayLike,
-    eras: ArrayLike,
+    eras: Eras,
     top_bottom: int | None = None,
     n_previous: int = 1,
     aggregate: Aggregate = "mean",
@@ -101,7 +101,7 @@ def neutral_churn(
     *,
     features: ArrayLike,
     ids: ArrayLike,
-    eras: ArrayLike,
+    eras: Eras,
     n_previous: int = 1,
     aggregate: Aggregate = "mean",
 ) -> Any:
@@ -223,4 +223,4 @@ def neutral_churn_penalty(
     if not ((values >= 0.0) & (values <= 2.0)).all():
         raise ValueError("neutral_churn must lie in [0, 2] and not be NaN; pass churns.")
     shares = np.minimum(1.0, 2.0 * expit(-scaling_factor * (values - threshold)))
-    return float(shares) if np.ndim(neutral_churn) == 0 else shares
+    return float(shares) if values.ndim == 0 else shares

@@ -6,7 +6,7 @@ from typing import Any
 from sknumerai._frames import one_column
 from sknumerai._kernels.correlation import CorrelationMethod, correlation_with
 from sknumerai._sklearn import StrOptions, validate_params
-from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai._typing import Aggregate, ArrayLike, Eras
 from sknumerai.metrics._per_era import AGGREGATE, score_predictions
 
 
@@ -18,7 +18,7 @@ def corr_with(
     y_pred: ArrayLike,
     other: ArrayLike,
     *,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     method: CorrelationMethod = "numerai",
     aggregate: Aggregate = "mean",
 ) -> Any:

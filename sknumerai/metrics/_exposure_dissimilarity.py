@@ -5,7 +5,7 @@ from typing import Any
 from sknumerai._frames import many_columns, one_column
 from sknumerai._kernels.exposure import dissimilarities
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai._typing import Aggregate, ArrayLike, Eras
 from sknumerai.metrics._per_era import AGGREGATE, score_predictions
 
 
@@ -15,7 +15,7 @@ def exposure_dissimilarity(
     *,
     example_predictions: ArrayLike,
     features: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     aggregate: Aggregate = "mean",
 ) -> Any:
     """How unlike the feature exposures of predictions are to the example's, per era.

@@ -3,13 +3,12 @@
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from sknumerai._frames import many_columns
+from sknumerai._frames import many_columns, n_dimensions
 from sknumerai._kernels.exposure import exposures, max_exposures
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai._typing import Aggregate, ArrayLike, Eras
 from sknumerai.metrics._per_era import (
     AGGREGATE,
     TOP_BOTTOM,
@@ -24,7 +23,7 @@ def feature_exposure(
     y_pred: ArrayLike,
     *,
     features: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     top_bottom: int | None = None,
 ) -> pd.DataFrame:
     """Feature exposures of predictions: their correlation with every feature, per era.
@@ -74,7 +73,7 @@ def feature_exposure(
     columns = [predictions.labels, table.labels]
     per_era.columns = (
         pd.Index(table.labels)
-        if np.ndim(y_pred) == 1
+        if n_dimensions(y_pred) == 1
         else pd.MultiIndex.from_product(columns, names=["prediction", "feature"])
     )
     return per_era
@@ -87,7 +86,7 @@ def max_feature_exposure(
     y_pred: ArrayLike,
     *,
     features: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     top_bottom: int | None = None,
     aggregate: Aggregate = "mean",
 ) -> Any:

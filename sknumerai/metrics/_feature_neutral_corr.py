@@ -6,7 +6,7 @@ from typing import Any
 from sknumerai._frames import many_columns
 from sknumerai._kernels.correlation import feature_neutral_correlation, neutral_correlation
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai._typing import Aggregate, ArrayLike, Eras
 from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, score_predictions
 
 
@@ -18,7 +18,7 @@ def feature_neutral_corr(
     y_pred: ArrayLike,
     *,
     features: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     top_bottom: int | None = None,
     aggregate: Aggregate = "mean",
 ) -> Any:
@@ -100,7 +100,7 @@ def neutral_corr(
     y_pred: ArrayLike,
     *,
     features: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     top_bottom: int | None = None,
     aggregate: Aggregate = "mean",
 ) -> Any:

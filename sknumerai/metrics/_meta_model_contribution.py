@@ -6,7 +6,7 @@ from typing import Any
 from sknumerai._frames import many_columns, one_column
 from sknumerai._kernels import contribution as kernels
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai._typing import Aggregate, ArrayLike, Eras
 from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, score_predictions
 
 
@@ -18,7 +18,7 @@ def meta_model_contribution(
     y_pred: ArrayLike,
     *,
     meta_model: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     top_bottom: int | None = None,
     aggregate: Aggregate = "mean",
 ) -> Any:
@@ -98,7 +98,7 @@ def neutral_contribution(
     *,
     meta_model: ArrayLike,
     features: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     top_bottom: int | None = None,
     aggregate: Aggregate = "mean",
 ) -> Any:

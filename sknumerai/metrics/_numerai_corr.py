@@ -6,7 +6,7 @@ from typing import Any
 
 from sknumerai._kernels.correlation import POWER, numerai_correlation
 from sknumerai._sklearn import Interval, validate_params
-from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai._typing import Aggregate, ArrayLike, Eras
 from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, score_predictions
 
 
@@ -22,7 +22,7 @@ def numerai_corr(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     top_bottom: int | None = None,
     target_power: float = POWER,
     aggregate: Aggregate = "mean",

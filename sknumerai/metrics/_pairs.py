@@ -12,7 +12,7 @@ from sknumerai._eras import EraGroups
 from sknumerai._frames import Table
 from sknumerai._kernels.correlation import neutral_residual
 from sknumerai._sklearn import Interval
-from sknumerai._typing import Aggregate, Array, ArrayLike
+from sknumerai._typing import Aggregate, Array, ArrayLike, Eras
 from sknumerai.exceptions import MissingErasError
 from sknumerai.metrics._per_era import (
     like_predictions,
@@ -27,7 +27,7 @@ def score_pairs(
     kernel: Callable[..., Array],
     y_pred: ArrayLike,
     ids: ArrayLike,
-    eras: ArrayLike,
+    eras: Eras,
     *,
     name: str = "y_pred",
     neutral_to: Table | None = None,

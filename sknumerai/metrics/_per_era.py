@@ -9,11 +9,11 @@ import pandas as pd
 
 from sknumerai._era_loop import EraData, map_eras
 from sknumerai._eras import EraGroups, group_eras
-from sknumerai._frames import Table, numeric_table, one_column, read_predictions
+from sknumerai._frames import Table, n_dimensions, numeric_table, one_column, read_predictions
 from sknumerai._kernels.aggregate import AGGREGATES
 from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import Interval, StrOptions
-from sknumerai._typing import Aggregate, Array, ArrayLike
+from sknumerai._typing import Aggregate, Array, ArrayLike, Eras
 from sknumerai._warnings import warn_of_eras
 from sknumerai.exceptions import ConstantPredictionWarning
 from sknumerai.metrics._aggregate import aggregate_scores, depends_on_order
@@ -23,7 +23,7 @@ TOP_BOTTOM: list[Any] = [Interval(Integral, 1, None, closed="left"), None]
 
 
 def read_and_group(
-    y_pred: ArrayLike, *others: Table, eras: ArrayLike | None, name: str = "y_pred"
+    y_pred: ArrayLike, *others: Table, eras: Eras | None, name: str = "y_pred"
 ) -> tuple[Table, EraGroups]:
     """The predictions as floats, and the eras of their rows, which are those of the others."""
     predictions = numeric_table(y_pred, name)
@@ -71,7 +71,7 @@ def like_predictions(
     """
     per_era.columns = pd.Index(predictions.labels)
     scores = aggregate_scores(per_era, aggregate)
-    if np.ndim(y_pred) > 1:
+    if n_dimensions(y_pred) > 1:
         return scores
     if isinstance(scores, pd.DataFrame):
         return scores.iloc[:, 0]
@@ -84,7 +84,7 @@ def score_predictions(
     y_pred: ArrayLike,
     *others: Table,
     y_true: ArrayLike | None = None,
-    eras: ArrayLike | None,
+    eras: Eras | None,
     aggregate: Aggregate,
 ) -> Any:
     """What most metrics do: read the tables, score every era, aggregate.

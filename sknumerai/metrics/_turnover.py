@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai._typing import Aggregate, ArrayLike, Eras
 from sknumerai.metrics._pairs import N_PREVIOUS, score_pairs
 from sknumerai.metrics._per_era import AGGREGATE
 from sknumerai.metrics._stability import turnover_between
@@ -18,7 +18,7 @@ def turnover(
     weights: ArrayLike,
     *,
     ids: ArrayLike,
-    eras: ArrayLike,
+    eras: Eras,
     n_previous: int = 1,
     aggregate: Aggregate = "mean",
 ) -> Any:

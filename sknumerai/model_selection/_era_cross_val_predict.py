@@ -14,7 +14,7 @@ from sknumerai._eras import group_eras
 from sknumerai._routing import accepted_metadata, predict_with_metadata
 from sknumerai._rows import check_same_labels
 from sknumerai._sklearn import _check_method_params, _num_samples, _safe_indexing
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, Eras
 
 
 def era_cross_val_predict(
@@ -22,7 +22,7 @@ def era_cross_val_predict(
     X: ArrayLike,
     y: ArrayLike,
     *,
-    eras: ArrayLike,
+    eras: Eras,
     cv: Any,
     params: Mapping[str, Any] | None = None,
     n_jobs: int | None = None,

@@ -13,7 +13,7 @@ from sknumerai._frames import Table
 from sknumerai._optional import import_optional
 from sknumerai._rows import check_same_labels
 from sknumerai._sklearn import Interval, validate_table
-from sknumerai._typing import Array, ArrayLike, FeatureColumns
+from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns
 from sknumerai.neural_network._device import resolve_device
 from sknumerai.neural_network._net_parameters import (
     NET_PARAMETERS,
@@ -246,7 +246,7 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         self.warm_start = warm_start
         self.horizon = horizon
 
-    def fit(self, X: ArrayLike, y: ArrayLike, *, eras: ArrayLike | None = None) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, *, eras: Eras | None = None) -> Self:
         """Train the network.
 
         Parameters
@@ -274,7 +274,7 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         """
         return self._train(X, y, eras, continued=self.warm_start and hasattr(self, "net_"))
 
-    def partial_fit(self, X: ArrayLike, y: ArrayLike, *, eras: ArrayLike | None = None) -> Self:
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, *, eras: Eras | None = None) -> Self:
         """Train for one more epoch, without validation.
 
         Parameters

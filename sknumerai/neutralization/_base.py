@@ -12,7 +12,7 @@ from sknumerai._eras import EraGroups, group_eras, require_eras
 from sknumerai._frames import Table, read_predictions
 from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import _check_feature_names_in, validate_table
-from sknumerai._typing import Array, ArrayLike, FeatureColumns
+from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns
 
 
 def read_input(
@@ -60,7 +60,7 @@ class EraTransformerMixin:
         y: ArrayLike | None = None,
         *,
         features: ArrayLike | None = None,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
     ) -> Any:
         """Fit to the predictions, then transform them.
 
@@ -86,7 +86,7 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         y: ArrayLike | None = None,
         *,
         features: ArrayLike | None = None,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
     ) -> Self:
         """Record prediction and feature names, and whether there are eras; learn no values.
 
@@ -120,7 +120,7 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         X: ArrayLike,
         *,
         features: ArrayLike | None = None,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
     ) -> Any:
         """Transform the predictions, era by era.
 
@@ -180,7 +180,7 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         )
 
     def _read(
-        self, X: ArrayLike, features: ArrayLike | None, eras: ArrayLike | None, *, reset: bool
+        self, X: ArrayLike, features: ArrayLike | None, eras: Eras | None, *, reset: bool
     ) -> tuple[Table, Table, EraGroups]:
         """Predictions, features and eras."""
         X = validate_table(self, X, reset=reset, ensure_all_finite=False)

@@ -8,7 +8,7 @@ import torch
 from sklearn.base import clone
 from torch.autograd.function import once_differentiable
 
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, Eras
 from sknumerai.portfolio._era_programs import EraPrograms, has_rows, jacobian_product
 from sknumerai.portfolio._portfolio_optimizer import PortfolioOptimizer
 
@@ -96,7 +96,7 @@ class PortfolioLayer(torch.nn.Module):
         self,
         optimizer: PortfolioOptimizer,
         *,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
         factor_loadings: ArrayLike | None = None,
         factor_covariance: ArrayLike | None = None,
         specific_variance: ArrayLike | None = None,

@@ -191,7 +191,8 @@ def covariance_root(covariance: Any, n_factors: int, name: str) -> Array:
             f"{name} has a negative eigenvalue ({values[0]:.1e}); pass a positive semidefinite "
             "matrix."
         )
-    return vectors * np.sqrt(np.maximum(values, 0.0))
+    root: Array = vectors * np.sqrt(np.maximum(values, 0.0))
+    return root
 
 
 def _labels(sectors: Any, n_rows: int) -> Array:
