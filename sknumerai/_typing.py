@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,21 @@ if TYPE_CHECKING:
 else:  # in some versions of narwhals they are mere strings outside type checking
     IntoDataFrame = IntoSeries = object
 
+
+class PolarsFrame(Protocol):
+    """A DataFrame of polars, and no Series of pandas.
+
+    The stubs of pandas let a Series have any attribute but class methods, so that it passes for
+    the frame of narwhals.
+    """
+
+    @classmethod
+    def deserialize(cls, source: Any) -> Any: ...
+
+
 # What functions take. The protocols of narwhals stand for polars, which is not imported for it.
 Column = pd.Series | IntoSeries
-Frame = pd.DataFrame | IntoDataFrame
+Frame = pd.DataFrame | IntoDataFrame | PolarsFrame
 ArrayLike = npt.ArrayLike | Column | Frame | pd.Index
 Eras = ArrayLike | Sequence[Hashable] | date  # one label per row, or a scalar for all
 EraLabel = Hashable
@@ -29,11 +41,16 @@ Score = float | pd.Series | pd.DataFrame  # by the dimensions of the predictions
 # Where the container in decides the container out. An overload for `ArrayLike`, too, would make
 # calls ambiguous for mypy, which takes them for Any then.
 Same = TypeVar("Same", bound=Column | Frame)
-SameFrame = TypeVar("SameFrame", bound=Frame)
+SameFrame = TypeVar("SameFrame", bound=pd.DataFrame | PolarsFrame)
 ArrayOrList = Array | Sequence[float] | Sequence[Sequence[float]]
 
+# Where the number of columns decides it; that of arrays is not known to a type checker.
+OneColumn = Column | Sequence[float]
+Columns = pd.DataFrame | PolarsFrame | Array | Sequence[Sequence[float]]
+
 NamedAggregate = Literal["mean", "std", "sharpe", "max_drawdown"]
-Aggregate = NamedAggregate | Callable[[pd.Series], float] | None
+Reducer = NamedAggregate | Callable[[pd.Series], float]
+Aggregate = Reducer | None
 # a name may be any label of a column, and a callable may want them as strings
 FeatureColumns = (
     str
@@ -48,7 +65,9 @@ FeatureGroups = Mapping[str, Sequence[Hashable]]
 ExposureLimit = ArrayLike | Mapping[str, float]
 Normalize = Literal["rank", "gaussian"] | None
 Scale = Literal["minmax", "std"] | None
-RandomState = int | np.random.RandomState | None
+RandomState = int | np.integer[Any] | np.random.RandomState | None
+ArraysByEra = Mapping[Any, ArrayLike]  # a Mapping is invariant in its keys, hence not EraLabel
+ScoreFunction = Callable[..., SupportsFloat | pd.Series | pd.DataFrame]
 
 FrameT_co = TypeVar("FrameT_co", bound=Frame, covariant=True)
 

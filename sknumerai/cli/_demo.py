@@ -160,7 +160,7 @@ def _variants(raw: pd.Series, features: pd.DataFrame, eras: pd.Series, n_jobs: i
 
 def _table(per_era: pd.DataFrame) -> str:
     """Statistics of every variant over the validation eras."""
-    summary = score_summary(per_era)
+    summary: Any = score_summary(per_era)  # the stubs do not know rows of a MultiIndex
     rows = [
         [
             name,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from sknumerai._typing import Array, ArrayLike, Eras
 from sknumerai._warnings import warn_of_eras
 from sknumerai.contribution._inputs import user_table
 from sknumerai.contribution._proxies import proxies_of_era
-from sknumerai.contribution._true_contribution import true_contribution
+from sknumerai.contribution._true_contribution import ContributionOptions, true_contribution
 from sknumerai.exceptions import ConstantPredictionWarning
 from sknumerai.portfolio import PortfolioOptimizer
 
@@ -48,7 +48,7 @@ def tc_proxies(
     top_bottom: int = 200,
     n_jobs: int | None = None,
     verbose: bool | int = False,
-    **params: Any,
+    **params: Unpack[ContributionOptions],
 ) -> pd.DataFrame:
     """True Contribution of every user and era, beside the scores that may stand in for it.
 

@@ -8,7 +8,7 @@ import numpy as np
 from sknumerai._era_loop import EraValues
 from sknumerai._frames import Table
 from sknumerai._sklearn import validate_parameter_constraints
-from sknumerai._typing import Aggregate, Array, ArrayLike
+from sknumerai._typing import Aggregate, Array, ArrayLike, RandomState
 from sknumerai.contribution._era_gradient import GradientConvention, Rounds, era_gradient
 from sknumerai.contribution._gradient_cache import GRADIENTS, CandidateGradient
 from sknumerai.contribution._inputs import read_stakes
@@ -94,7 +94,7 @@ class TCScorer(ContributionScorer):
         power: float = 1.5,
         risk_columns: RiskColumns | None = None,
         aggregate: Aggregate = "mean",
-        random_state: Any = None,
+        random_state: RandomState = None,
     ):
         validate_parameter_constraints(
             {

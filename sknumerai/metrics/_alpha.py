@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack, overload
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,17 @@ import pandas as pd
 from sknumerai._era_loop import map_eras
 from sknumerai._frames import Table, like_input, many_columns, one_column
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, Array, ArrayLike, Eras
+from sknumerai._typing import (
+    Aggregate,
+    Array,
+    ArrayLike,
+    ArrayOrList,
+    Container,
+    Eras,
+    FloatArray,
+    Same,
+    Score,
+)
 from sknumerai._warnings import warn_of_nan
 from sknumerai.metrics._per_era import (
     AGGREGATE,
@@ -20,6 +30,17 @@ from sknumerai.metrics._per_era import (
 from sknumerai.metrics._weights import alpha_scores, neutral_weights, portfolio_gradient
 
 
+class _Options(TypedDict, total=False):
+    neutralizers: Required[ArrayLike]
+    sample_weights: Required[ArrayLike]
+    eras: Eras | None
+    normalize: bool
+
+
+@overload
+def neutralized_weights(y_pred: ArrayOrList, **options: Unpack[_Options]) -> FloatArray: ...
+@overload
+def neutralized_weights(y_pred: Same, **options: Unpack[_Options]) -> Same: ...
 @validate_params({"normalize": ["boolean"]}, prefer_skip_nested_validation=True)
 def neutralized_weights(
     y_pred: ArrayLike,
@@ -28,7 +49,7 @@ def neutralized_weights(
     sample_weights: ArrayLike,
     eras: Eras | None = None,
     normalize: bool = False,
-) -> Any:
+) -> Container:
     """Neutral portfolio weights of predictions, era by era, as Numerai Signals makes them.
 
     With s the predictions' normal quantiles raised to the power 1.5, v the sample weights and N
@@ -96,7 +117,7 @@ def alpha(
     sample_weights: ArrayLike,
     eras: Eras | None = None,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Alpha of Numerai Signals: what neutral portfolio weights earn, per era.
 
     The mean over stocks of the product of `neutralized_weights` and the centred target [1]_.
@@ -160,12 +181,12 @@ def meta_portfolio_contribution(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    stakes: ArrayLike | Mapping[Any, float],
+    stakes: ArrayLike | Mapping[str, float] | Mapping[int, float],
     neutralizers: ArrayLike,
     sample_weights: ArrayLike,
     eras: Eras | None = None,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Meta portfolio contribution (MPC) of Numerai Signals, per era.
 
     The gradient, with respect to the stakes, of what the stake-weighted average of all

@@ -1,15 +1,16 @@
 """The functions churn(), neutral_churn() and neutral_churn_penalty()."""
 
+from collections.abc import Sequence
 from functools import partial
 from numbers import Real
-from typing import Any
+from typing import overload
 
 import numpy as np
 from scipy.special import expit
 
 from sknumerai._frames import many_columns
 from sknumerai._sklearn import Interval, validate_params
-from sknumerai._typing import Aggregate, ArrayLike, Eras
+from sknumerai._typing import Aggregate, Array, ArrayLike, Column, Eras, FloatArray, Score
 from sknumerai.metrics._pairs import N_PREVIOUS, score_pairs
 from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM
 from sknumerai.metrics._stability import churn_between
@@ -27,7 +28,7 @@ def churn(
     top_bottom: int | None = None,
     n_previous: int = 1,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Churn of predictions: how much their order changes from one era to the next.
 
     1 - Spearman correlation over the stocks that both eras hold: 0 for the same order, 1 for an
@@ -104,7 +105,7 @@ def neutral_churn(
     eras: Eras,
     n_previous: int = 1,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Churn of what the features do not explain of predictions.
 
     The normal quantiles of each era's predictions are neutralized to that era's features, and
@@ -173,6 +174,16 @@ def neutral_churn(
     )
 
 
+@overload
+def neutral_churn_penalty(
+    neutral_churn: float, threshold: float = ..., scaling_factor: float = ...
+) -> float: ...
+@overload
+def neutral_churn_penalty(
+    neutral_churn: Array | Column | Sequence[float],
+    threshold: float = ...,
+    scaling_factor: float = ...,
+) -> FloatArray: ...
 @validate_params(
     {
         "neutral_churn": [Interval(Real, 0, 2, closed="both"), "array-like"],
@@ -183,7 +194,7 @@ def neutral_churn(
 )
 def neutral_churn_penalty(
     neutral_churn: float | ArrayLike, threshold: float = 0.1, scaling_factor: float = 10.0
-) -> Any:
+) -> float | FloatArray:
     """Share of a positive payout that is left after the penalty on neutral churn.
 
     min(1, 2 / (1 + exp(scaling_factor · (neutral_churn - threshold)))). Burns are not changed

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sknumerai._frames import n_dimensions
 from sknumerai._rows import check_same_labels
-from sknumerai._typing import ArrayLike, Eras
+from sknumerai._typing import ArrayLike, Eras, ScoreFunction
 from sknumerai.exceptions import MissingErasError
 from sknumerai.metrics._catalogue import METRICS, PREDICTION, TARGET
 
@@ -23,7 +23,7 @@ def era_table(
     y_pred: ArrayLike,
     *,
     eras: Eras,
-    metrics: Sequence[str | Function] | Mapping[str, str | Function] | None = None,
+    metrics: Sequence[str | ScoreFunction] | Mapping[str, str | ScoreFunction] | None = None,
     features: ArrayLike | None = None,
     meta_model: ArrayLike | None = None,
     benchmark: ArrayLike | None = None,

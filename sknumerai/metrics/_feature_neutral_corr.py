@@ -1,15 +1,33 @@
 """The functions feature_neutral_corr() and neutral_corr()."""
 
 from functools import partial
-from typing import Any
+from typing import Required, Unpack, overload
+
+import pandas as pd
 
 from sknumerai._frames import many_columns
 from sknumerai._kernels.correlation import feature_neutral_correlation, neutral_correlation
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, ArrayLike, Eras
-from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, score_predictions
+from sknumerai._typing import Aggregate, ArrayLike, Columns, Eras, OneColumn, Reducer, Score
+from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, EraOptions, score_predictions
 
 
+class _Options(EraOptions, total=False):
+    features: Required[ArrayLike]
+
+
+@overload
+def feature_neutral_corr(
+    y_true: ArrayLike, y_pred: OneColumn, *, aggregate: Reducer = ..., **options: Unpack[_Options]
+) -> float: ...
+@overload
+def feature_neutral_corr(
+    y_true: ArrayLike, y_pred: OneColumn, *, aggregate: None, **options: Unpack[_Options]
+) -> pd.Series: ...
+@overload
+def feature_neutral_corr(
+    y_true: ArrayLike, y_pred: Columns, *, aggregate: Aggregate = ..., **options: Unpack[_Options]
+) -> Score: ...
 @validate_params(
     {"top_bottom": TOP_BOTTOM, "aggregate": AGGREGATE}, prefer_skip_nested_validation=True
 )
@@ -21,7 +39,7 @@ def feature_neutral_corr(
     eras: Eras | None = None,
     top_bottom: int | None = None,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Feature-neutral correlation (FNC) of predictions with the target, per era.
 
     The predictions' normal quantiles are neutralized to the features; `numerai_corr` of what is
@@ -103,7 +121,7 @@ def neutral_corr(
     eras: Eras | None = None,
     top_bottom: int | None = None,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Pearson correlation of neutralized predictions with the target, per era.
 
     The predictions' normal quantiles are neutralized to the features; what is left is neither

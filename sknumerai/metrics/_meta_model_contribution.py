@@ -1,15 +1,33 @@
 """The functions meta_model_contribution() and neutral_contribution()."""
 
 from functools import partial
-from typing import Any
+from typing import Required, Unpack, overload
+
+import pandas as pd
 
 from sknumerai._frames import many_columns, one_column
 from sknumerai._kernels import contribution as kernels
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, ArrayLike, Eras
-from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, score_predictions
+from sknumerai._typing import Aggregate, ArrayLike, Columns, Eras, OneColumn, Reducer, Score
+from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, EraOptions, score_predictions
 
 
+class _Options(EraOptions, total=False):
+    meta_model: Required[ArrayLike]
+
+
+@overload
+def meta_model_contribution(
+    y_true: ArrayLike, y_pred: OneColumn, *, aggregate: Reducer = ..., **options: Unpack[_Options]
+) -> float: ...
+@overload
+def meta_model_contribution(
+    y_true: ArrayLike, y_pred: OneColumn, *, aggregate: None, **options: Unpack[_Options]
+) -> pd.Series: ...
+@overload
+def meta_model_contribution(
+    y_true: ArrayLike, y_pred: Columns, *, aggregate: Aggregate = ..., **options: Unpack[_Options]
+) -> Score: ...
 @validate_params(
     {"top_bottom": TOP_BOTTOM, "aggregate": AGGREGATE}, prefer_skip_nested_validation=True
 )
@@ -21,7 +39,7 @@ def meta_model_contribution(
     eras: Eras | None = None,
     top_bottom: int | None = None,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Meta model contribution (MMC) of predictions, per era; BMC with a benchmark.
 
     Predictions and meta model become normal quantiles, and what the meta model explains of a
@@ -101,7 +119,7 @@ def neutral_contribution(
     eras: Eras | None = None,
     top_bottom: int | None = None,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Contribution of neutralized predictions to the neutralized meta model, per era.
 
     `meta_model_contribution` with one more step: the normal quantiles of predictions and meta

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from sknumerai._eras import EraGroups
 from sknumerai._frames import Table
 from sknumerai._kernels.correlation import neutral_residual
 from sknumerai._sklearn import Interval
-from sknumerai._typing import Aggregate, Array, ArrayLike, Eras
+from sknumerai._typing import Aggregate, Array, ArrayLike, Eras, Score
 from sknumerai.exceptions import MissingErasError
 from sknumerai.metrics._per_era import (
     like_predictions,
@@ -34,7 +33,7 @@ def score_pairs(
     n_previous: int,
     reduce: Callable[..., Array],
     aggregate: Aggregate,
-) -> Any:
+) -> Score:
     """Score every era against its predecessors, and reduce to one score per era.
 
     Parameters

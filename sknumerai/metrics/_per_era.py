@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,20 @@ from sknumerai._frames import Table, n_dimensions, numeric_table, one_column, re
 from sknumerai._kernels.aggregate import AGGREGATES
 from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import Interval, StrOptions
-from sknumerai._typing import Aggregate, Array, ArrayLike, Eras
+from sknumerai._typing import Aggregate, Array, ArrayLike, Eras, Score
 from sknumerai._warnings import warn_of_eras
 from sknumerai.exceptions import ConstantPredictionWarning
 from sknumerai.metrics._aggregate import aggregate_scores, depends_on_order
 
 AGGREGATE: list[Any] = [StrOptions(set(AGGREGATES)), callable, None]
 TOP_BOTTOM: list[Any] = [Interval(Integral, 1, None, closed="left"), None]
+
+
+class EraOptions(TypedDict, total=False):
+    """Arguments of most metrics that do not decide the type of the result."""
+
+    eras: Eras | None
+    top_bottom: int | None
 
 
 def read_and_group(
@@ -63,7 +70,7 @@ def score_eras(kernel: Callable[..., Array], groups: EraGroups, *data: EraData) 
 
 def like_predictions(
     per_era: pd.DataFrame, y_pred: ArrayLike, predictions: Table, aggregate: Aggregate
-) -> Any:
+) -> Score:
     """Aggregated scores in the shape that the predictions had.
 
     1-D predictions give a float, or a Series over eras; 2-D ones a Series over columns, or a
@@ -76,7 +83,8 @@ def like_predictions(
     if isinstance(scores, pd.DataFrame):
         return scores.iloc[:, 0]
     score: Any = scores.iloc[0]
-    return score.item() if isinstance(score, np.generic) else score
+    number: float = score.item() if isinstance(score, np.generic) else score
+    return number
 
 
 def score_predictions(
@@ -86,7 +94,7 @@ def score_predictions(
     y_true: ArrayLike | None = None,
     eras: Eras | None,
     aggregate: Aggregate,
-) -> Any:
+) -> Score:
     """What most metrics do: read the tables, score every era, aggregate.
 
     Parameters

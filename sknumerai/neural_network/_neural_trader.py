@@ -20,7 +20,7 @@ from tqdm import tqdm
 from sknumerai._optional import import_optional
 from sknumerai._rows import check_same_labels
 from sknumerai._sklearn import Interval
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, RandomState
 from sknumerai.neural_network._device import resolve_device
 from sknumerai.neural_network._net_parameters import (
     NET_PARAMETERS,
@@ -124,7 +124,7 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
         batch_size: int = 1000,
         optimizer: str = "RMSprop",
         device: str = "cpu",
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes

@@ -12,7 +12,7 @@ from sknumerai._eras import EraGroups, group_eras, require_eras
 from sknumerai._frames import Table, read_predictions
 from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import _check_feature_names_in, validate_table
-from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns
+from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, Frame
 
 
 def read_input(
@@ -61,7 +61,7 @@ class EraTransformerMixin:
         *,
         features: ArrayLike | None = None,
         eras: Eras | None = None,
-    ) -> Any:
+    ) -> Array | Frame:
         """Fit to the predictions, then transform them.
 
         Parameters
@@ -74,7 +74,8 @@ class EraTransformerMixin:
         transformed : ndarray or DataFrame of shape (n_samples, n_predictions)
         """
         fitted = self.fit(X, y, features=features, eras=eras)  # type: ignore[attr-defined]
-        return fitted.transform(X, features=features, eras=eras)
+        transformed: Array | Frame = fitted.transform(X, features=features, eras=eras)
+        return transformed
 
 
 class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator):
@@ -121,7 +122,7 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         *,
         features: ArrayLike | None = None,
         eras: Eras | None = None,
-    ) -> Any:
+    ) -> Array | Frame:
         """Transform the predictions, era by era.
 
         Parameters

@@ -26,7 +26,7 @@ from sknumerai._columns import take_columns
 from sknumerai._eras import require_eras
 from sknumerai._rows import check_same_labels
 from sknumerai._sklearn import check_target, validate_table
-from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns
+from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, Regressor, Transformer
 from sknumerai.exceptions import MissingErasError
 
 
@@ -88,8 +88,8 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        regressor: Any,
-        transformer: Any,
+        regressor: Regressor,
+        transformer: Transformer,
         *,
         feature_columns: FeatureColumns = None,
         memory: str | Memory | None = None,
@@ -106,7 +106,7 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         *,
         eras: Eras | None = None,
         features: ArrayLike | None = None,
-        **fit_params: Any,
+        **fit_params: object,
     ) -> Self:
         """Fit the regressor to (X, y), and the transformer to y as a stand-in for predictions.
 
@@ -153,7 +153,7 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         *,
         eras: Eras | None = None,
         features: ArrayLike | None = None,
-        **predict_params: Any,
+        **predict_params: object,
     ) -> Array:
         """Predict, then neutralize or clip the predictions.
 
