@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import Any, TypeGuard
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
 from sknumerai._rows import row_index
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, Eras
 from sknumerai._warnings import callers_level
 from sknumerai.exceptions import MissingErasError, SingleEraWarning
 
@@ -125,7 +125,7 @@ def name_era(label: Hashable) -> str:
     return "the table" if label is None else f"era {label}"
 
 
-def group_eras(eras: ArrayLike | None, n_samples: int) -> EraGroups:
+def group_eras(eras: Eras | None, n_samples: int) -> EraGroups:
     """Group the rows of a table by era.
 
     Parameters
@@ -182,7 +182,7 @@ def group_eras(eras: ArrayLike | None, n_samples: int) -> EraGroups:
     return EraGroups(list(unique), rows, n_samples, categories, row_index(eras))
 
 
-def _is_scalar(eras: Any) -> bool:
+def _is_scalar(eras: Any) -> TypeGuard[Hashable]:
     return isinstance(eras, str | bytes | numbers.Number | date | np.generic) or (
         isinstance(eras, np.ndarray) and eras.ndim == 0
     )
@@ -222,7 +222,7 @@ def _as_slice(rows: Array) -> Rows:
     return slice(first, last + 1) if last - first + 1 == len(rows) else rows
 
 
-def require_eras(eras: ArrayLike | None, *, given_at_fit: bool, caller: str) -> None:
+def require_eras(eras: Eras | None, *, given_at_fit: bool, caller: str) -> None:
     """Insist on eras where they were given at fit.
 
     Parameters

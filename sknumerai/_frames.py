@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_array
 
 from sknumerai._eras import EraGroups, Rows, name_era
 from sknumerai._rows import check_column_names, row_index
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, Column, Container, Frame
 
 
 class Table:
@@ -227,6 +227,11 @@ def many_columns(data: ArrayLike, name: str, *, allow_nan: bool = False) -> Tabl
     return table
 
 
+def n_dimensions(data: Any) -> int:
+    """Number of dimensions of an array or table in any container."""
+    return np.ndim(data)
+
+
 def _count_bad(values: Array) -> str:
     n_nan, n_inf = int(np.isnan(values).sum()), int(np.isinf(values).sum())
     parts = [f"{n_nan} NaN"] * bool(n_nan) + [f"{n_inf} infinite (inf)"] * bool(n_inf)
@@ -270,7 +275,7 @@ def read_predictions(table: Table, groups: EraGroups) -> Table:
     return table.with_values(values)
 
 
-def like_input(values: Array, data: Any, names: Sequence[Any] | None = None) -> Any:
+def like_input(values: Array, data: Any, names: Sequence[Any] | None = None) -> Container:
     """Values of shape (n_rows, n_columns) in the container that the caller passed.
 
     Parameters
@@ -286,15 +291,16 @@ def like_input(values: Array, data: Any, names: Sequence[Any] | None = None) -> 
         if values.shape[1] == 1 and names is None:
             if isinstance(data, pd.Series):
                 return pd.Series(values[:, 0], index=data.index, name=data.name)
-            return nw.new_series(
-                native.name, values[:, 0], backend=native.implementation
-            ).to_native()
+            series = nw.new_series(native.name, values[:, 0], backend=native.implementation)
+            column: Column = series.to_native()
+            return column
         names = [native.name] if names is None else names
     elif isinstance(native, nw.DataFrame):
         names = native.columns if names is None else names
     else:
-        return values[:, 0] if np.ndim(data) == 1 and values.shape[1] == 1 else values
+        return values[:, 0] if n_dimensions(data) == 1 and values.shape[1] == 1 else values
     if isinstance(data, pd.Series | pd.DataFrame):
         return pd.DataFrame(values, index=data.index, columns=list(names))
     columns = {str(name): values[:, j] for j, name in enumerate(names)}
-    return nw.from_dict(columns, backend=native.implementation).to_native()
+    frame: Frame = nw.from_dict(columns, backend=native.implementation).to_native()
+    return frame

@@ -92,7 +92,8 @@ def _as_buckets(targets: Array) -> Array:
     if ((targets >= 0.0) & (targets <= 1.0)).all():
         targets = targets * BUCKETS
     scaled, unit = in_units(targets)
-    return (scaled - scaled.mean()) * unit
+    centred: Array = (scaled - scaled.mean()) * unit
+    return centred
 
 
 def _covariances(
@@ -109,8 +110,10 @@ def _covariances(
     nothing = np.linalg.norm(left, axis=0) < ZERO_RESIDUAL * np.sqrt(squares[copies])
     shares[copies[nothing]] = np.nan  # what is left of a copy of the reference is rounding noise
     if top_bottom is None:  # the residual itself need not be formed
-        return (targets @ predictions - (targets @ reference) * shares) / len(targets)
+        covariances: Array = (targets @ predictions - (targets @ reference) * shares) / len(targets)
+        return covariances
     residual = predictions - np.outer(reference, shares)
     ends = top_and_bottom(residual, top_bottom)
     kept = np.take_along_axis(residual, ends, axis=0)
-    return np.einsum("ij,ij->j", targets[ends], kept) / len(ends)
+    covariances = np.einsum("ij,ij->j", targets[ends], kept) / len(ends)
+    return covariances

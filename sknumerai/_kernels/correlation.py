@@ -98,7 +98,8 @@ def pearson(targets: Array, predictions: Array) -> Array:
     sizes = np.sqrt(np.einsum("ij,ij->j", left, left) * np.einsum("ij,ij->j", right, right))
     constant = (np.ptp(left, axis=0) == 0.0) | (np.ptp(right, axis=0) == 0.0)
     products = np.einsum("ij,ij->j", np.broadcast_to(left, right.shape), right)
-    return products / np.where(constant, np.nan, sizes)
+    correlations: Array = products / np.where(constant, np.nan, sizes)
+    return correlations
 
 
 def _centred(values: Array) -> Array:

@@ -41,7 +41,8 @@ def exposures(predictions: Array, features: Array, *, top_bottom: int | None = N
 
 def max_exposures(predictions: Array, features: Array, *, top_bottom: int | None = None) -> Array:
     """Largest absolute exposure of every prediction, shape (m,); see `exposures`."""
-    return np.abs(exposures(predictions, features, top_bottom=top_bottom)).max(axis=1)
+    largest: Array = np.abs(exposures(predictions, features, top_bottom=top_bottom)).max(axis=1)
+    return largest
 
 
 def dissimilarities(predictions: Array, examples: Array, features: Array) -> Array:
@@ -61,4 +62,5 @@ def dissimilarities(predictions: Array, examples: Array, features: Array) -> Arr
     found = exposures(np.column_stack([examples, predictions]), features)
     example, others = found[0], found[1:]
     size = example @ example
-    return 1.0 - others @ example / (size if size > 0.0 else np.nan)
+    distances: Array = 1.0 - others @ example / (size if size > 0.0 else np.nan)
+    return distances

@@ -139,6 +139,7 @@ def cholesky_factor(matrix: Array, *, overwrite: bool = False) -> Array:
         return np.zeros_like(matrix)
     check_finite(matrix)
     potrf = lapack.spotrf if matrix.dtype == np.float32 else lapack.dpotrf
+    factor: Array
     factor, info = potrf(matrix, lower=1, clean=0, overwrite_a=overwrite)
     if info != 0:
         raise LinAlgError(f"the leading minor of order {info} is not positive")

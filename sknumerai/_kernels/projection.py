@@ -117,7 +117,8 @@ def _single_precision_solve(features: StandardizedFeatures) -> Solve | None:
     def solve(gradient: Array) -> Array:
         size = np.maximum(np.linalg.norm(gradient, axis=0), np.finfo(np.float32).tiny)
         right = (gradient / size).astype(np.float32)
-        return cholesky_solve(factor, right) * size
+        solution: Array = cholesky_solve(factor, right) * size
+        return solution
 
     return solve
 

@@ -101,5 +101,7 @@ def scale_columns(predictions: Array, scale: Scale) -> Array:
     spread = np.ptp(predictions, axis=0)
     spread[spread == 0.0] = np.nan
     if scale == "minmax":
-        return (predictions - low) / spread
-    return predictions / np.where(np.isnan(spread), np.nan, predictions.std(axis=0))
+        scaled: Array = (predictions - low) / spread
+        return scaled
+    scaled = predictions / np.where(np.isnan(spread), np.nan, predictions.std(axis=0))
+    return scaled

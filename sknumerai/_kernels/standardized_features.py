@@ -102,9 +102,9 @@ class StandardizedFeatures:
             block *= block
             squares[columns] += ones[rows] @ block
         self.means = sums / self.n
-        squares = (self.n * squares - sums**2) / self.n
-        self.constant = squares == 0.0  # exact up to the division
-        return squares
+        about_means: Array = (self.n * squares - sums**2) / self.n
+        self.constant = about_means == 0.0  # exact up to the division
+        return about_means
 
     def _moments(self) -> Array:
         """Sums of squares about the column means, of anything else."""
@@ -183,7 +183,7 @@ class StandardizedFeatures:
 
     def dense(self) -> Array:
         """X itself, shape (n, k)."""
-        block = self._block(slice(None), slice(None))
+        block: Array = self._block(slice(None), slice(None))
         if self.exact:
             block -= self.means
         block /= self.norms

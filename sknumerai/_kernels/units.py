@@ -39,6 +39,6 @@ def centre(values: Array) -> Array:
     Twice: the mean of large numbers that hardly vary is off by more than a rounding error of what
     they vary by.
     """
-    centred = values - values.mean(axis=0, dtype=np.float64)
+    centred: Array = values - values.mean(axis=0, dtype=np.float64)
     centred -= centred.mean(axis=0)
     return centred

@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 
 from sknumerai._optional import import_optional
 from sknumerai._sklearn import Interval, validate_params
-from sknumerai._typing import Array
+from sknumerai._typing import Array, RandomState
 from sknumerai.contribution._true_contribution import draw_seed
 
 __all__ = ["TCProxyFit", "fit_tc_proxies"]
@@ -73,9 +73,9 @@ def fit_tc_proxies(
     validation_size: float = 0.15,
     interactions: int = 0,
     outer_bags: int = 14,
-    random_state: Any = None,
+    random_state: RandomState = None,
     n_jobs: int | None = None,
-    **params: Any,
+    **params: object,
 ) -> TCProxyFit:
     """Explain True Contribution by other scores, with an Explainable Boosting Machine.
 

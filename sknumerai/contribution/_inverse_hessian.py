@@ -5,19 +5,23 @@ from typing import Any, cast
 
 import numpy as np
 from scipy.linalg import LinAlgError, lapack
-from scipy.sparse import issparse
+from scipy.sparse import issparse, sparray, spmatrix
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from sknumerai._eras import Rows
 from sknumerai._frames import numeric_table
 from sknumerai._kernels.linalg import cholesky_factor, cholesky_solve
 from sknumerai._rows import HasRows, RowLabels, row_index
-from sknumerai._typing import Array
+from sknumerai._typing import Array, ArrayLike
 from sknumerai.exceptions import SolverError
 from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._interface import RiskData, covariance_root, make_engine
 
 Solve = Callable[[Array], Array]
+HessianOfEra = (
+    ArrayLike | tuple[ArrayLike, ...] | LinearOperator | sparray | spmatrix | PortfolioOptimizer
+)
+Hessian = HessianOfEra | Mapping[Any, HessianOfEra]  # by era, see ArraysByEra
 
 SINGULAR = 1e-14  # reciprocal condition number
 CG_TOLERANCE = 1e-13

@@ -6,13 +6,13 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from joblib import parallel_config
 from tqdm.auto import tqdm
 
+from sknumerai._frames import n_dimensions
 from sknumerai._rows import check_same_labels
-from sknumerai._typing import ArrayLike
+from sknumerai._typing import ArrayLike, Eras, ScoreFunction
 from sknumerai.exceptions import MissingErasError
 from sknumerai.metrics._catalogue import METRICS, PREDICTION, TARGET
 
@@ -24,8 +24,8 @@ def era_table(
     y_true: ArrayLike | None,
     y_pred: ArrayLike,
     *,
-    eras: ArrayLike,
-    metrics: Sequence[str | Function] | Mapping[str, str | Function] | None = None,
+    eras: Eras,
+    metrics: Sequence[str | ScoreFunction] | Mapping[str, str | ScoreFunction] | None = None,
     features: ArrayLike | None = None,
     meta_model: ArrayLike | None = None,
     benchmark: ArrayLike | None = None,
@@ -116,7 +116,7 @@ def era_table(
     tables = {name: table for name, table in given.items() if table is not None}
     functions = _functions(metrics, set(tables))
     check_same_labels(y_pred=y_pred, eras=eras, **tables)
-    several = np.ndim(y_pred) > 1
+    several = n_dimensions(y_pred) > 1
     progress = tqdm(functions.items(), unit="metric", disable=not verbose)
     with warnings.catch_warnings(record=True) as caught, parallel_config(n_jobs=n_jobs):
         warnings.simplefilter("always")
@@ -125,7 +125,9 @@ def era_table(
     _warn_once(caught)
     if not several:
         return pd.DataFrame(scores)
-    table = pd.concat(scores, axis=1, names=["metric", "prediction"]).swaplevel(axis=1)
+    table: pd.DataFrame = pd.concat(scores, axis=1, names=["metric", "prediction"]).swaplevel(
+        axis=1
+    )
     columns = next(iter(scores.values())).columns
     return table[pd.MultiIndex.from_product([columns, scores], names=["prediction", "metric"])]
 
@@ -183,7 +185,7 @@ def _custom(function: Function) -> Function:
         )
     options = {"aggregate": None} if "aggregate" in names else {}
 
-    def score(tables: Mapping[str, Any], *, eras: ArrayLike) -> Any:
+    def score(tables: Mapping[str, Any], *, eras: Eras) -> Any:
         given = {name: table for name, table in tables.items() if name in names}
         return function(**given, eras=eras, **options)
 

@@ -1,14 +1,15 @@
 """The function score_summary()."""
 
+from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
 
 from sknumerai._kernels.aggregate import max_drawdown, mean, sharpe, std
 from sknumerai._sklearn import Interval, validate_params
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, OneColumn, PolarsFrame
 from sknumerai.metrics._catalogue import METRICS
 
 OF_SCORES = ("sharpe", "smart_sharpe", "max_drawdown", "hit_rate", "payout")
@@ -40,6 +41,21 @@ def hit_rate(scores: Array) -> float:
     return float("nan") if np.isnan(scores).any() else mean(scores > 0.0)
 
 
+@overload
+def score_summary(
+    per_era: OneColumn, *, payout_multiplier: float = ..., payout_limit: float = ...
+) -> pd.Series: ...
+@overload
+def score_summary(
+    per_era: pd.DataFrame | PolarsFrame | Sequence[Sequence[float]],
+    *,
+    payout_multiplier: float = ...,
+    payout_limit: float = ...,
+) -> pd.DataFrame: ...
+@overload
+def score_summary(
+    per_era: Array, *, payout_multiplier: float = ..., payout_limit: float = ...
+) -> pd.Series | pd.DataFrame: ...
 @validate_params(
     {
         "payout_multiplier": [Interval(Real, 0, None, closed="left")],
@@ -52,7 +68,7 @@ def score_summary(
     *,
     payout_multiplier: float = 1.0,
     payout_limit: float = PAYOUT_LIMIT,
-) -> Any:
+) -> pd.Series | pd.DataFrame:
     """Statistics of scores over eras.
 
     Parameters

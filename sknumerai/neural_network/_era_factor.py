@@ -105,7 +105,7 @@ class CholeskyFactor(EraFactor):
     @property
     def single(self) -> bool:
         """As in `EraFactor`."""
-        return self.upper.dtype == torch.float32
+        return bool(self.upper.dtype == torch.float32)
 
     def step(self, values: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """As in `EraFactor`; the products are in the precision of the values."""
@@ -134,7 +134,7 @@ class CholeskyFactor(EraFactor):
     @staticmethod
     def _centres(features: torch.Tensor, dtype: torch.dtype) -> bool:
         """Floats in double precision are centred, lest large means cost digits."""
-        return dtype == torch.float64 and features.is_floating_point()
+        return bool(dtype == torch.float64 and features.is_floating_point())
 
     def _solve(self, gradient: torch.Tensor) -> torch.Tensor:
         size = gradient.norm(dim=0).clamp_min(TINY)  # single precision has a small range
@@ -270,7 +270,8 @@ def _leftover(
 
 def _unit(columns: Array) -> Array:
     """Columns of unit norm."""
-    return columns / np.linalg.norm(columns, axis=0)
+    unit: Array = columns / np.linalg.norm(columns, axis=0)
+    return unit
 
 
 def _official_basis(features: StandardizedFeatures) -> Array:

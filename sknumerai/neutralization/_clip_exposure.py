@@ -1,10 +1,9 @@
 """The function clip_exposure()."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from numbers import Real
-from typing import Any, Literal
+from typing import Literal, TypedDict, Unpack, overload
 
 import numpy as np
 
@@ -12,7 +11,19 @@ from sknumerai._era_loop import map_eras
 from sknumerai._eras import EraGroups
 from sknumerai._frames import Table, like_input, read_predictions
 from sknumerai._sklearn import Interval, StrOptions, validate_params
-from sknumerai._typing import Array, ArrayLike, ExposureLimit, Frame, Normalize, Scale
+from sknumerai._typing import (
+    Array,
+    ArrayLike,
+    ArrayOrList,
+    Container,
+    Eras,
+    ExposureLimit,
+    FeatureGroups,
+    FloatArray,
+    Normalize,
+    Same,
+    Scale,
+)
 from sknumerai._warnings import warn_of_nan, warn_of_widened
 from sknumerai.neutralization._base import read_input
 from sknumerai.neutralization._clipping import ClipRecord, clipped_predictions
@@ -39,7 +50,7 @@ def clip_table(
     groups: EraGroups,
     *,
     max_exposure: ExposureLimit,
-    feature_groups: Mapping[str, Sequence[Any]] | None,
+    feature_groups: FeatureGroups | None,
     bounds: Bounds,
     normalize: Normalize,
     scale: Scale,
@@ -78,17 +89,66 @@ def clip_table(
     return groups.assemble(blocks).astype(values.dtype, copy=False), records
 
 
+class _Options(TypedDict, total=False):
+    """The arguments that do not decide the type of the result."""
+
+    bounds: Bounds
+    feature_groups: FeatureGroups | None
+    eras: Eras | None
+    normalize: Normalize
+    scale: Scale
+    tol: float
+    on_infeasible: OnInfeasible
+    n_jobs: int | None
+
+
+@overload
+def clip_exposure(
+    predictions: ArrayOrList,
+    features: ArrayLike,
+    max_exposure: ExposureLimit = ...,
+    *,
+    return_info: Literal[False] = ...,
+    **options: Unpack[_Options],
+) -> FloatArray: ...
+@overload
+def clip_exposure(
+    predictions: ArrayOrList,
+    features: ArrayLike,
+    max_exposure: ExposureLimit = ...,
+    *,
+    return_info: Literal[True],
+    **options: Unpack[_Options],
+) -> tuple[FloatArray, list[ClipRecord]]: ...
+@overload
+def clip_exposure(
+    predictions: Same,
+    features: ArrayLike,
+    max_exposure: ExposureLimit = ...,
+    *,
+    return_info: Literal[False] = ...,
+    **options: Unpack[_Options],
+) -> Same: ...
+@overload
+def clip_exposure(
+    predictions: Same,
+    features: ArrayLike,
+    max_exposure: ExposureLimit = ...,
+    *,
+    return_info: Literal[True],
+    **options: Unpack[_Options],
+) -> tuple[Same, list[ClipRecord]]: ...
 @validate_params(
     {**CLIP_CONSTRAINTS, "return_info": ["boolean"]}, prefer_skip_nested_validation=True
 )
 def clip_exposure(
-    predictions: ArrayLike | Frame,
-    features: ArrayLike | Frame,
+    predictions: ArrayLike,
+    features: ArrayLike,
     max_exposure: ExposureLimit = 0.1,
     *,
     bounds: Bounds = "symmetric",
-    feature_groups: Mapping[str, Sequence[Any]] | None = None,
-    eras: ArrayLike | None = None,
+    feature_groups: FeatureGroups | None = None,
+    eras: Eras | None = None,
     normalize: Normalize = None,
     scale: Scale = None,
     tol: float = 1e-9,
@@ -96,7 +156,7 @@ def clip_exposure(
     n_jobs: int | None = None,
     verbose: bool | int = False,
     return_info: bool = False,
-) -> Any:
+) -> Container | tuple[Container, list[ClipRecord]]:
     """Clip the feature exposures of predictions, era by era, changing them least.
 
     An exposure is the correlation of the predictions with a feature in one era. Of all signals

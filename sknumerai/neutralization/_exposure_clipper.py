@@ -1,11 +1,10 @@
 """The transformer ExposureClipper."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sknumerai._eras import EraGroups
 from sknumerai._frames import Table
-from sknumerai._typing import Array, ExposureLimit, FeatureColumns, Normalize, Scale
+from sknumerai._typing import Array, ExposureLimit, FeatureColumns, FeatureGroups, Normalize, Scale
 from sknumerai.neutralization._base import PredictionTransformer
 from sknumerai.neutralization._clip_exposure import (
     CLIP_CONSTRAINTS,
@@ -105,7 +104,7 @@ class ExposureClipper(PredictionTransformer):
         *,
         bounds: Bounds = "symmetric",
         feature_columns: FeatureColumns = None,
-        feature_groups: Mapping[str, Sequence[Any]] | None = None,
+        feature_groups: FeatureGroups | None = None,
         normalize: Normalize = "gaussian",
         scale: Scale = "minmax",
         tol: float = 1e-9,

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sknumerai._typing import Array, ExposureLimit
+from sknumerai._typing import Array, ExposureLimit, FeatureGroups
 
 
 def exposure_limits(
     max_exposure: ExposureLimit,
     feature_names: Sequence[Any] | None,
     n_features: int,
-    feature_groups: Mapping[str, Sequence[Any]] | None,
+    feature_groups: FeatureGroups | None,
 ) -> Array:
     """One limit per feature.
 

@@ -26,7 +26,7 @@ from sknumerai._columns import take_columns
 from sknumerai._eras import require_eras
 from sknumerai._rows import check_same_labels
 from sknumerai._sklearn import check_target, validate_table
-from sknumerai._typing import Array, ArrayLike, FeatureColumns
+from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, Regressor, Transformer
 from sknumerai.exceptions import MissingErasError
 
 
@@ -88,8 +88,8 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        regressor: Any,
-        transformer: Any,
+        regressor: Regressor,
+        transformer: Transformer,
         *,
         feature_columns: FeatureColumns = None,
         memory: str | Memory | None = None,
@@ -104,9 +104,9 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         X: ArrayLike,
         y: ArrayLike,
         *,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
         features: ArrayLike | None = None,
-        **fit_params: Any,
+        **fit_params: object,
     ) -> Self:
         """Fit the regressor to (X, y), and the transformer to y as a stand-in for predictions.
 
@@ -134,15 +134,15 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         check_same_labels(X=X, y=y, eras=eras, features=features)
         X = validate_table(self, X, reset=True, ensure_all_finite=False)
         check_target(self, X, y)
-        y = check_array(y, input_name="y", ensure_2d=False, dtype="numeric")
+        targets = check_array(y, input_name="y", ensure_2d=False, dtype="numeric")
         features = take_columns(
             X if features is None else features, "features", self.feature_columns
         )
         routed = self._route("fit", eras, features, fit_params)
         fit_cached = check_memory(self.memory).cache(_fit)
-        self.regressor_ = fit_cached(clone(self.regressor), X, y, routed["regressor"]["fit"])
+        self.regressor_ = fit_cached(clone(self.regressor), X, targets, routed["regressor"]["fit"])
         self.transformer_ = clone(self.transformer).fit(
-            y if y.ndim == 2 else y.reshape(-1, 1), **routed["transformer"]["fit"]
+            targets if targets.ndim == 2 else targets.reshape(-1, 1), **routed["transformer"]["fit"]
         )
         self.eras_given_ = eras is not None
         return self
@@ -151,9 +151,9 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         self,
         X: ArrayLike,
         *,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
         features: ArrayLike | None = None,
-        **predict_params: Any,
+        **predict_params: object,
     ) -> Array:
         """Predict, then neutralize or clip the predictions.
 
@@ -198,7 +198,7 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
         features: ArrayLike | None = None,
     ) -> float:
         """R² of the predictions.
@@ -249,7 +249,7 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         )
 
     def _route(
-        self, method: str, eras: ArrayLike | None, features: ArrayLike, params: dict[str, Any]
+        self, method: str, eras: Eras | None, features: ArrayLike, params: dict[str, Any]
     ) -> Bunch:
         """Arguments for the regressor and the transformer, with metadata routing on or off."""
         given = {"features": features} | ({} if eras is None else {"eras": eras})
