@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import pandas as pd
