@@ -112,13 +112,15 @@ def _positions(table: Table, feature_columns: Any, argument: str) -> list[int]:
                 f"{table.name}; pass one value per column."
             )
         names, wanted = None, [int(j) for j in np.flatnonzero(wanted)]
+    # where names are numbers, a number is a name
+    by_position = names is None or all(isinstance(name, str) for name in names)
     known: dict[Hashable, int] = {} if names is None else {n: j for j, n in enumerate(names)}
     selected = []
     for item in wanted:
         if item in known:
             selected.append(known[item])
         elif (
-            names is None
+            by_position
             and isinstance(item, int | np.integer)
             and -table.n_all_columns <= item < table.n_all_columns
         ):
@@ -127,7 +129,7 @@ def _positions(table: Table, feature_columns: Any, argument: str) -> list[int]:
             raise ValueError(
                 f"{argument} names {item!r}, which {table.name} with its "
                 f"{table.n_all_columns} columns{_some(table.names)} does not hold"
-                f"{'; positions are for arrays' * (names is not None and isinstance(item, int))}."
+                f"{'; its names are numbers, which are no positions' * (not by_position)}."
             )
     if len(set(selected)) < len(selected):
         raise ValueError(f"{argument} names a column twice; name each once.")

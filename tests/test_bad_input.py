@@ -148,10 +148,9 @@ CASES = {
         "is a callable that returned 'feature_a'",
     ),
     "unknown name": (transform(feature_columns=["b"]), "feature_columns names 'b', which X"),
-    "position in a frame": (transform(feature_columns=[0]), "does not hold; positions are for arr"),
     "position in a frame of numbers": (
         transform(MIXED.set_axis([5, 4, 3], axis=1), feature_columns=[0]),
-        "names 0, which X .* does not hold; positions are for arrays",
+        "names 0, which X .* does not hold; its names are numbers",
     ),
     "a name twice": (transform(feature_columns=["feature_a"] * 2), "names a column twice"),
     "short mask": (transform(feature_columns=[True, False]), "is a mask of 2 for the 3 columns"),
