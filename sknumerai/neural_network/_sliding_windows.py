@@ -79,17 +79,17 @@ def sliding_windows(
         raise ValueError(
             f"series has shape {values.shape}; pass one series, or a table of time by series."
         )
-    if values.ndim == 2:
-        if series_axis is None and values.shape[1] > len(values):
-            raise ValueError(
-                f"series has shape {values.shape}, with more series than values in time if columns "
-                "are series; pass series_axis=1 if they are, or series_axis=0 if rows are."
-            )
-        values = values.T if series_axis == 0 else values
+    if values.ndim == 2 and series_axis == 0:
+        values = values.T
     if len(values) <= window:
         raise ValueError(
             f"series has {len(values)} values in time; windows of {window} and the value after "
             f"them need at least {window + 1}."
+        )
+    if values.ndim == 2 and series_axis is None and values.shape[1] > len(values):
+        raise ValueError(
+            f"series has shape {values.shape}, with more series than values in time if columns are "
+            "series; pass series_axis=1 if they are, or series_axis=0 if rows are."
         )
     finite = np.isfinite(values)
     if not finite.all():

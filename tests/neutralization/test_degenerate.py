@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from sknumerai._kernels import linalg
-from sknumerai.exceptions import SolverError
+from sknumerai.exceptions import ConstantPredictionWarning, SolverError
+from sknumerai.neutralization import clip_exposure
 
 FAMILIES = """
     import warnings
@@ -135,3 +136,23 @@ def test_operands_that_are_not_finite_are_refused(value):
 
 def test_large_finite_operands_are_finite():
     linalg.check_finite(np.full(10, 1e308))  # whose sum is not
+
+
+def test_the_record_of_what_cannot_be_clipped():
+    rng = np.random.default_rng(0)
+    predictions, features = (
+        np.column_stack([np.ones(30), rng.normal(size=30)]),
+        rng.normal(size=(30, 3)),
+    )
+    with pytest.warns(ConstantPredictionWarning):
+        clipped, (constant, other) = clip_exposure(predictions, features, 0.1, return_info=True)
+    assert np.isnan(clipped[:, 0]).all()
+    assert np.isfinite(clipped[:, 1]).all()
+    for name in ("weights", "exposures_after"):
+        assert np.isnan(getattr(constant, name)).all()
+        assert getattr(constant, name).shape == (3,)
+    assert (constant.exposures_before == 0.0).all()
+    for name in ("correlation", "violation", "gap", "multiple"):
+        assert np.isnan(getattr(constant, name))
+    assert (constant.n_iter, constant.n_active) == (0, 0)
+    assert (constant.prediction, other.prediction, other.multiple) == (0, 1, 1.0)

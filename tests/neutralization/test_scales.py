@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
+from sknumerai._kernels.linalg import one_thread
 from sknumerai.exceptions import InfeasibleExposureError, SolverError
 from sknumerai.metrics import corr_with, max_feature_exposure, numerai_corr
 from sknumerai.neutralization import ExposureClipper, clip_exposure, neutralize
@@ -192,3 +193,15 @@ def test_threads_of_blas_are_as_before():
     for thread in threads:
         thread.join()
     assert _threads() == before
+
+
+def test_the_last_to_leave_lifts_the_limit():
+    with threadpool_limits(2, user_api="blas"):
+        before = _threads()
+        first, second = one_thread(), one_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert set(_threads()) == {1}
+        second.__exit__(None, None, None)
+        assert _threads() == before
