@@ -172,10 +172,11 @@ def clip_exposure(
     features : array-like or DataFrame of shape (n_samples, n_features)
         Features of the same rows, in their own dtype; int8 is fastest. Two pandas indexes must
         be equal, or share no label.
-    max_exposure : float, array-like of shape (n_features,) or dict, default=0.1
-        Largest absolute correlation with a feature: one limit, one per feature, or a dict of
-        limits by feature or group name. A dict leaves unnamed features unlimited; of several
-        limits the tightest wins. Limits of 0 neutralize.
+    max_exposure : float, array-like of shape (n_features,), Series or dict, default=0.1
+        Largest absolute correlation with a feature: one limit, one per feature (a Series by its
+        labels, which must be the names), or a dict of limits by feature or group name. A dict
+        leaves unnamed features unlimited; of several limits the tightest wins. Limits of 0
+        neutralize.
     bounds : {"symmetric", "shrink"}, default="symmetric"
         "symmetric": every exposure within ±limit. "shrink": besides, no exposure may grow or
         change its sign.

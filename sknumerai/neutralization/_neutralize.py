@@ -134,7 +134,8 @@ def neutralize(
     """Neutralize predictions against features, era by era.
 
     In each era the predictions p become ``p - proportion · N (NᵀN)⁺ Nᵀ p`` with N = [F, 1]: what
-    the features F explain linearly is removed. The numbers are those of ``numerai-tools``.
+    the features F explain linearly is removed. For features on one scale the
+    numbers are those of ``numerai-tools``.
 
     Parameters
     ----------
