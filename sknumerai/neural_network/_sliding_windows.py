@@ -13,13 +13,11 @@ from sknumerai._typing import Array, ArrayLike
 @validate_params(
     {
         "window": [Interval(Integral, 1, None, closed="left")],
-        "series_axis": [Options(Integral, {0, 1}), None],
+        "series_axis": [Options(Integral, {0, 1})],
     },
     prefer_skip_nested_validation=True,
 )
-def sliding_windows(
-    series: ArrayLike, window: int, *, series_axis: int | None = None
-) -> tuple[Array, Array]:
+def sliding_windows(series: ArrayLike, window: int, *, series_axis: int = 1) -> tuple[Array, Array]:
     """Cut time series (columns of a table of time by series) into overlapping windows.
 
     Each window comes with the value that follows it; a series of length T has T - ``window``.
@@ -30,9 +28,9 @@ def sliding_windows(
         Finite values at equal steps of time, the oldest first; a column per series.
     window : int
         Number of values in a window, 1 or more.
-    series_axis : {0, 1}, optional
-        Whether the rows (0) or the columns (1) of a table are series. Columns by default; a table
-        of more columns than rows, which may be many short series in rows, needs to be told.
+    series_axis : {0, 1}, default=1
+        Which axis of a table counts series: 1 if its columns are series (time by series), 0 if its
+        rows are, as in tensors of many short series.
 
     Returns
     -------
@@ -85,11 +83,6 @@ def sliding_windows(
         raise ValueError(
             f"series has {len(values)} values in time; windows of {window} and the value after "
             f"them need at least {window + 1}."
-        )
-    if values.ndim == 2 and series_axis is None and values.shape[1] > len(values):
-        raise ValueError(
-            f"series has shape {values.shape}, with more series than values in time if columns are "
-            "series; pass series_axis=1 if they are, or series_axis=0 if rows are."
         )
     finite = np.isfinite(values)
     if not finite.all():

@@ -56,7 +56,7 @@ def test_duplicated_columns_take_proximal_steps(seed, monkeypatch):
         solve(*problem)
 
 
-@pytest.mark.parametrize("seed", [101, 133, 160, 251])
+@pytest.mark.parametrize("seed", [101, 133, 160])
 def test_murtys_rule_ends_what_block_steps_do_not(seed):
     """Programs on which block steps alone cycle."""
     rng = np.random.default_rng(seed)
