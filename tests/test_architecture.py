@@ -11,7 +11,7 @@ ROOT = Path(sknumerai.__file__).parent
 
 # Every room may use what stands before it.
 FLOORS = """
-    exceptions _optional _typing _sklearn
+    exceptions _optional _typing _sklearn _atomic _parallel
     _rows _warnings _eras _era_loop _frames _columns _routing _kernels
     datasets
     neutralization model_selection portfolio metrics

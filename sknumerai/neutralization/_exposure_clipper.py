@@ -1,6 +1,7 @@
 """The transformer ExposureClipper."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, ClassVar
 
 from sknumerai._eras import EraGroups
@@ -95,7 +96,7 @@ class ExposureClipper(PredictionTransformer):
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **CLIP_CONSTRAINTS,
         "feature_columns": ["array-like", str, callable, slice, None],
-        "n_jobs": [int, None],
+        "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }
 
