@@ -8,6 +8,7 @@ from sknumerai._optional import import_optional
 from sknumerai._typing import Array
 from sknumerai.exceptions import InfeasiblePortfolioError, SolverError
 from sknumerai.portfolio._program import Multipliers, Program
+from sknumerai.portfolio._units import in_units, natural_units
 
 
 def cvxpy_problem(program: Program) -> tuple[Any, Any, Any, dict[str, Any]]:
@@ -83,9 +84,9 @@ def solve_by_library(program: Program, signal: Array) -> tuple[Array, Multiplier
         If it fails.
     """
     cp = import_optional("cvxpy", extra="cvxpy")
-    scaled, scaled_signal, weight_unit, price_unit = program.scaled(signal)
-    problem, parameter, weights, limits = cvxpy_problem(scaled)
-    parameter.value = scaled_signal
+    units = natural_units(program, signal)
+    problem, parameter, weights, limits = cvxpy_problem(in_units(program, units))
+    parameter.value = signal / units.price
     try:
         problem.solve(solver=cp.CLARABEL)
     except cp.error.SolverError as error:
@@ -109,4 +110,4 @@ def solve_by_library(program: Program, signal: Array) -> tuple[Array, Multiplier
     for t, term in enumerate(program.terms):
         if term.name in limits:
             norms[t] = np.ravel(limits[term.name].dual_value)[0]
-    return weight_unit * weights.value, Multipliers(price_unit * rows, price_unit * norms)
+    return units.weight * weights.value, Multipliers(units.price * rows, units.price * norms)

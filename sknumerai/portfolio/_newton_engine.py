@@ -1,5 +1,6 @@
 """The engine "newton": solve, verify, and fall back on a library."""
 
+from dataclasses import replace
 from sys import float_info
 
 import numpy as np
@@ -13,7 +14,8 @@ from sknumerai.portfolio._certificates import (
     farkas_certificate,
     name_conflict,
 )
-from sknumerai.portfolio._dual import Dual
+from sknumerai.portfolio._correction import meet_limits
+from sknumerai.portfolio._dual import Dual, DualPoint
 from sknumerai.portfolio._hessian import Hessian
 from sknumerai.portfolio._jacobian import Jacobian
 from sknumerai.portfolio._library import solve_by_library
@@ -21,6 +23,7 @@ from sknumerai.portfolio._newton import NewtonResult, semismooth_newton
 from sknumerai.portfolio._program import Program
 from sknumerai.portfolio._proximal import proximal_newton
 from sknumerai.portfolio._solution import Solution
+from sknumerai.portfolio._units import Units, choose_units, in_units
 
 SHARPER = 1e-3  # of the tolerance: the residual Newton's method aims at, its last step being cheap
 SHARPEST = 1e-13  # the smallest such residual: rounding errors would keep it from a smaller one
@@ -38,10 +41,20 @@ class NewtonEngine:
     tol : float
         Largest KKT residual of a portfolio that is returned.
     max_iter : int
+    judged : Program, optional
+        What the certificate is about, where that is not the program itself.
     """
 
-    def __init__(self, program: Program, *, tol: float = 1e-9, max_iter: int = 200):
+    def __init__(
+        self,
+        program: Program,
+        *,
+        tol: float = 1e-9,
+        max_iter: int = 200,
+        judged: Program | None = None,
+    ):
         self.program, self.tol, self.max_iter = program, tol, max_iter
+        self.judged = program if judged is None else judged
         self.dual = Dual(program)
         self.hessian = Hessian(self.dual)
 
@@ -61,40 +74,65 @@ class NewtonEngine:
         SolverError
             If neither Newton's method nor a library finds a solution that can be verified.
         """
+        units = choose_units(self.program, signal, self.tol)
         with one_thread():
-            result, certificate, n_iter = self._iterate(signal, start)
-            if not certificate.residual <= self.tol:
-                result, extra = self._fall_back(signal, result)
-                certificate = self._certify(signal, result)
-                n_iter += extra
-            if not certificate.residual <= self.tol:
-                raise SolverError(
-                    f"The portfolio has a KKT residual of {certificate.residual:.1e} after "
-                    f"{n_iter} iterations and a library's solution could not be improved to "
-                    f"tol={self.tol:.0e}; check the scales of the signal and of the risk data, or "
-                    "raise tol."
-                )
-            self.hessian.move_to(result.point)
-            jacobian = Jacobian(self.dual, result.point, self.hessian)
-            return Solution(
-                weights=certificate.weights,
-                kkt_residual=certificate.residual,
-                n_iter=n_iter,
-                n_free=int(result.point.free.sum()),
-                n_weakly_active=certificate.count_weakly_active(WEAKLY_ACTIVE),
-                n_directions=jacobian.n_directions,
-                matvec=jacobian.matvec,
-                state=result.point.theta,
-            )
+            if units == Units():
+                return self._solve(signal, start)
+            return self._solve_in(units, signal)
 
-    def _iterate(self, signal: Array, start: Array | None) -> tuple[NewtonResult, Certificate, int]:
+    def _solve_in(self, units: Units, signal: Array) -> Solution:
+        """In other units, which make no difference, and stiffer, which the certificate allows."""
+        engine = NewtonEngine(
+            in_units(self.program, units),
+            tol=self.tol,
+            max_iter=self.max_iter,
+            judged=in_units(self.program, replace(units, stiffness=1.0)),
+        )
+        solution = engine._solve(signal / units.price, None)
+        slope = units.stiffness * units.weight / units.price
+        return replace(
+            solution,
+            weights=units.weight * solution.weights,
+            matvec=lambda vectors: slope * solution.matvec(vectors),
+            state=None,
+        )
+
+    def _solve(self, signal: Array, start: Array | None) -> Solution:
+        point, certificate, n_iter = self._iterate(signal, start)
+        if not certificate.residual <= self.tol:
+            result = self._fall_back(signal, certificate, n_iter)
+            n_iter += result.n_iter
+            point, certificate = self._certify(signal, result)
+        if not certificate.residual <= self.tol:
+            raise SolverError(
+                f"The portfolio has a KKT residual of {certificate.residual:.1e} after "
+                f"{n_iter} iterations and a library's solution could not be improved to "
+                f"tol={self.tol:.0e}; check the scales of the signal and of the risk data, or "
+                "raise tol."
+            )
+        self.hessian.move_to(point)
+        jacobian = Jacobian(self.dual, point, self.hessian)
+        return Solution(
+            weights=certificate.weights,
+            kkt_residual=certificate.residual,
+            n_iter=n_iter,
+            n_free=int(point.free.sum()),
+            n_weakly_active=certificate.count_weakly_active(WEAKLY_ACTIVE),
+            n_directions=jacobian.n_directions,
+            matvec=jacobian.matvec,
+            state=point.theta,
+        )
+
+    def _iterate(self, signal: Array, start: Array | None) -> tuple[DualPoint, Certificate, int]:
         """Newton's method, and by way of easier programs where that takes long."""
         result = self._newton(signal, start, min(PATIENCE, self.max_iter))
-        certificate, n_iter = self._certify(signal, result), result.n_iter
+        n_iter = result.n_iter
+        point, certificate = self._certify(signal, result)
         if not certificate.residual <= self.tol:
             result = self._proximal(signal, result.point.weights)
-            certificate, n_iter = self._certify(signal, result), n_iter + result.n_iter
-        return result, certificate, n_iter
+            n_iter += result.n_iter
+            point, certificate = self._certify(signal, result)
+        return point, certificate, n_iter
 
     @property
     def _aim(self) -> float:
@@ -128,23 +166,30 @@ class NewtonEngine:
             )
         )
 
-    def _fall_back(self, signal: Array, failed: NewtonResult) -> tuple[NewtonResult, int]:
+    def _fall_back(self, signal: Array, failed: Certificate, n_iter: int) -> NewtonResult:
         """A library's solution, polished."""
         try:
             weights, multipliers = solve_by_library(self.program, signal)
         except ImportError as error:
             raise SolverError(
                 f"Newton's method ended with a residual of {failed.residual:.1e} after "
-                f"{failed.n_iter} iterations, and the solver to fall back on is missing: {error}"
+                f"{n_iter} iterations, and the solver to fall back on is missing: {error}"
             ) from error
         start = self.dual.point(weights, multipliers)
-        result = self._newton(signal, start, self.max_iter)
-        return result, result.n_iter
+        return self._newton(signal, start, self.max_iter)
 
-    def _certify(self, signal: Array, result: NewtonResult) -> Certificate:
-        multipliers = self.dual.multipliers(result.point.theta)
-        weights = self.dual.portfolio(result.point)
-        return Certificate(self.program, signal, weights, multipliers)
+    def _certify(self, signal: Array, result: NewtonResult) -> tuple[DualPoint, Certificate]:
+        """How good a portfolio is, corrected if its limits ask for it."""
+        point = result.point
+        multipliers, weights = self.dual.multipliers(point.theta), self.dual.portfolio(point)
+        certificate = Certificate(self.judged, signal, weights, multipliers)
+        if certificate.residual <= self.tol:
+            return point, certificate
+        weights, multipliers = meet_limits(self.dual, signal, point, self.tol)
+        corrected = Certificate(self.judged, signal, weights, multipliers)
+        if not corrected.residual < certificate.residual:
+            return point, certificate
+        return self.dual.held_at(point, weights), corrected
 
     def _feasible(self, result: NewtonResult) -> NewtonResult:
         """The result, unless it proves that no portfolio is feasible: then that is raised."""
