@@ -93,8 +93,8 @@ class Certificate:
         The largest of
 
         - stationarity: the distance of s - (diag(q) + LLᵀ)x - Eμ from the subdifferential of the
-          other terms, relative to the largest signal (or marginal risk), beyond the rounding
-          error of that sum;
+          other terms, relative to the largest signal or marginal risk (or to costs a million
+          times as large), beyond the rounding error of that sum;
         - the rows: how far x is outside of a limit, or, where the multiplier is not zero, off
           that limit, relative to the limit or to the sizes of the terms summed;
         - the norms: the same relative to the limit, beyond the rounding error of the sum;
@@ -125,7 +125,8 @@ class Certificate:
     def _off_stationarity(self) -> float:
         low, high = self._subgradients
         off = np.maximum(low - self._rest, self._rest - high)
-        size = max(np.abs(self.signal).max(initial=0.0), np.abs(self._risk).max(initial=0.0), TINY)
+        risk = float(np.abs(self._risk).max())
+        size = max(self.program.price_size(self.signal), risk, TINY)
         if off.max(initial=0.0) > NOTICED * size:
             # prices that are large beside the signal cancel in the sum, up to rounding errors
             prices = self.program.absolute_rows @ np.abs(self.multipliers.rows)

@@ -9,23 +9,23 @@ from sknumerai.portfolio._certificates import ROUNDING
 from sknumerai.portfolio._dual import Dual, DualPoint
 from sknumerai.portfolio._hessian import Hessian
 from sknumerai.portfolio._newton import semismooth_newton
-from sknumerai.portfolio._program import Multipliers, NormTerm, Program
+from sknumerai.portfolio._program import Multipliers, Program
 
-SHARE = 0.1  # of the tolerance that the prices of weights may be off by
-NO_PRICE = 1e-3  # of the tolerance: a multiplier below, times the largest of its row, is zero
+SHARE = 0.1  # of the error allowed of prices, for the ranges of the weights
+NO_PRICE = 1e-3  # of that error: a multiplier below, times the largest of its row, is zero
 NO_WEIGHT = 1e-14  # of the largest weight without limits: what is left of a zero
 CORRECTIONS, MAX_ITER = 2, 50
 
 
 def meet_limits(
-    dual: Dual, signal: Array, point: DualPoint, tol: float
+    dual: Dual, signal: Array, point: DualPoint, error: float
 ) -> tuple[Array, Multipliers]:
     r"""The nearest portfolio that meets the limits, at the same prices.
 
     Weights are differences of prices, with rounding errors relative to these: where limits leave
     little of the weights that a signal asks for, the sums of these errors are seen in the limits.
-    So each asset may take any weight that is optimal for it at prices off by a small part of the
-    tolerance, and of these portfolios the one nearest to x̃ is wanted that has the binding limits
+    So each asset may take any weight that is optimal for it at prices off by a small part of what
+    is allowed, and of these portfolios the one nearest to x̃ is wanted that has the binding limits
     as equations,
 
     .. math::
@@ -39,7 +39,8 @@ def meet_limits(
     dual : Dual
     signal : ndarray of shape (n,)
     point : DualPoint
-    tol : float
+    error : float
+        Allowed of prices.
 
     Returns
     -------
@@ -47,18 +48,18 @@ def meet_limits(
     multipliers : Multipliers
         Those of the point, but for the negligible ones.
     """
-    program, size = dual.program, float(np.abs(signal).max())
-    multipliers = dual.multipliers(point.theta)
+    program, multipliers = dual.program, dual.multipliers(point.theta)
     largest = program.absolute_rows.max(axis=0, initial=0.0)
-    negligible = np.abs(multipliers.rows) * largest <= NO_PRICE * tol * size
+    negligible = np.abs(multipliers.rows) * largest <= NO_PRICE * error
     rows = np.where(negligible & ~program.equations, 0.0, multipliers.rows)
-    norms = np.where(multipliers.norms <= NO_PRICE * tol * size, 0.0, multipliers.norms)
+    norms = np.where(multipliers.norms <= NO_PRICE * error, 0.0, multipliers.norms)
     multipliers = Multipliers(rows, norms)
 
     prices = program.absolute_rows @ np.abs(rows)
     prices += sum(term.cost + eta for term, eta in multipliers.with_terms(program))
-    error = SHARE * tol * size + 0.5 * ROUNDING * prices
-    low, weights, high = dual.range_of_weights(point, signal, error)
+    low, weights, high = dual.range_of_weights(
+        point, signal, SHARE * error + 0.5 * ROUNDING * prices
+    )
     noise = NO_WEIGHT * np.abs(signal / program.curvature).max()
     weights = np.where(np.abs(weights) <= noise, np.clip(0.0, low, high), weights)
     nearest = _nearest(program, multipliers, low, weights, high)
@@ -88,7 +89,9 @@ def _nearest(
         if eta == 0.0:
             terms.append(replace(term, cost=0.0))
             continue
-        offset = np.where(weights == term.centre, high + low - 2.0 * term.centre, weights - term.centre)
+        offset = np.where(
+            weights == term.centre, high + low - 2.0 * term.centre, weights - term.centre
+        )
         above = offset >= 0.0
         low = np.where(above, np.maximum(low, np.minimum(term.centre, high)), low)
         high = np.where(above, high, np.minimum(high, np.maximum(term.centre, low)))

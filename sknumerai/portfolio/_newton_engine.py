@@ -13,6 +13,7 @@ from sknumerai.portfolio._certificates import (
     farkas_candidate,
     farkas_certificate,
     name_conflict,
+    proves_infeasible,
 )
 from sknumerai.portfolio._correction import meet_limits
 from sknumerai.portfolio._dual import Dual, DualPoint
@@ -20,7 +21,8 @@ from sknumerai.portfolio._hessian import Hessian
 from sknumerai.portfolio._jacobian import Jacobian
 from sknumerai.portfolio._library import solve_by_library
 from sknumerai.portfolio._newton import NewtonResult, semismooth_newton
-from sknumerai.portfolio._program import Program
+from sknumerai.portfolio._phase_one import phase_one
+from sknumerai.portfolio._program import Multipliers, Program
 from sknumerai.portfolio._proximal import proximal_newton
 from sknumerai.portfolio._solution import Solution
 from sknumerai.portfolio._units import Units, choose_units, in_units
@@ -100,6 +102,7 @@ class NewtonEngine:
     def _solve(self, signal: Array, start: Array | None) -> Solution:
         point, certificate, n_iter = self._iterate(signal, start)
         if not certificate.residual <= self.tol:
+            self._refuse_infeasible(phase_one(self.program))
             result = self._fall_back(signal, certificate, n_iter)
             n_iter += result.n_iter
             point, certificate = self._certify(signal, result)
@@ -154,7 +157,8 @@ class NewtonEngine:
     def _proximal(self, signal: Array, weights: Array) -> NewtonResult:
         """From a program in which limits matter little, judged by the weights that they leave."""
         scaled = signal / self.dual.root
-        share = float(np.linalg.norm(weights)) / max(float(np.linalg.norm(scaled)), float_info.min)
+        prices = np.maximum(np.abs(signal), self.program.largest_cost) / self.dual.root
+        share = float(np.linalg.norm(weights)) / max(float(np.linalg.norm(prices)), float_info.min)
         return self._feasible(
             proximal_newton(
                 self.dual,
@@ -185,17 +189,29 @@ class NewtonEngine:
         certificate = Certificate(self.judged, signal, weights, multipliers)
         if certificate.residual <= self.tol:
             return point, certificate
-        weights, multipliers = meet_limits(self.dual, signal, point, self.tol)
-        corrected = Certificate(self.judged, signal, weights, multipliers)
-        if not corrected.residual < certificate.residual:
-            return point, certificate
-        return self.dual.held_at(point, weights), corrected
+        # prices beside those of the signal, then beside costs in which it is lost
+        for size in sorted({float(np.abs(signal).max()), self.program.price_size(signal)}):
+            weights, multipliers = meet_limits(self.dual, signal, point, self.tol * size)
+            corrected = Certificate(self.judged, signal, weights, multipliers)
+            if corrected.residual < certificate.residual:
+                point, certificate = self.dual.held_at(point, weights), corrected
+            if certificate.residual <= self.tol:
+                break
+        return point, certificate
 
     def _feasible(self, result: NewtonResult) -> NewtonResult:
         """The result, unless it proves that no portfolio is feasible: then that is raised."""
-        if not result.infeasible:
-            return result
-        multipliers = farkas_candidate(self.program, self.dual.multipliers(result.point.theta))
+        if result.infeasible:
+            self._refuse_infeasible(self.dual.multipliers(result.point.theta))
+        return result
+
+    def _refuse_infeasible(self, multipliers: Multipliers | None) -> None:
+        """Raise an error if multipliers prove that no portfolio is feasible."""
+        if multipliers is None:
+            return
+        multipliers = farkas_candidate(self.program, multipliers)
+        if not proves_infeasible(self.program, multipliers):
+            return
         proof = farkas_certificate(self.program, multipliers)
         names = name_conflict(self.program, multipliers)
         raise InfeasiblePortfolioError(

@@ -7,6 +7,8 @@ import numpy as np
 
 from sknumerai._typing import Array
 
+LOST = 1e-6  # of a cost: a smaller signal is changed by the rounding errors of that
+
 
 @dataclass(frozen=True)
 class NormTerm:
@@ -115,6 +117,27 @@ class Program:
     def absolute_loadings(self) -> Array:
         """|L|, shape (n, n_factors)."""
         return np.abs(self.loadings)
+
+    @cached_property
+    def largest_cost(self) -> float:
+        """What a unit of weight costs at most in the norm terms."""
+        return float(sum(term.cost for term in self.terms))
+
+    def price_size(self, signal: Array) -> float:
+        """The prices that errors of prices are judged beside.
+
+        Those of the signal, or the costs where it is lost in their rounding errors.
+        """
+        size = float(np.abs(signal).max())
+        return size if size >= LOST * self.largest_cost else self.largest_cost
+
+    @cached_property
+    def needed_size(self) -> float:
+        """The size of the weights that limits ask for without a signal."""
+        needed = np.abs(np.clip(0.0, self.row_min, self.row_max) - self.middle_values)
+        sizes = self.absolute_rows.sum(axis=0)
+        needed = needed / np.where(sizes > 0.0, sizes, 1.0)
+        return float(max(needed.max(initial=0.0), np.abs(self.middle).max()))
 
     @cached_property
     def size_range(self) -> Array:

@@ -8,7 +8,6 @@ import numpy as np
 from sknumerai._typing import Array
 from sknumerai.portfolio._program import Program
 
-EPS = float(np.finfo(np.float64).eps)
 EXTREME = 2.0**100  # sizes up to here and down to its inverse can be squared, cubed and summed
 SHARE = 0.1  # of the tolerance that more curvature may use up
 
@@ -58,12 +57,8 @@ def natural_units(program: Program, signal: Array, stiffness: float = 1.0) -> Un
     """Units with signals and curvatures of about one."""
     curvature = stiffness * float(np.median(program.curvature))
     # the prices of the signal, or those of weights that the limits ask for
-    needed = np.abs(np.clip(0.0, program.row_min, program.row_max) - program.middle_values)
-    needed = needed / np.maximum(program.absolute_rows.sum(axis=0), np.finfo(float).tiny)
-    size = max(needed.max(initial=0.0), np.abs(program.middle).max())
-    price = max(float(np.abs(signal).max()), curvature * float(size)) or 1.0
-    cost = sum(term.cost for term in program.terms)
-    price = _even_power(max(price, cost / EXTREME))
+    price = max(program.price_size(signal), curvature * program.needed_size) or 1.0
+    price = _even_power(price)
     return Units(price / _even_power(curvature), price, stiffness)
 
 
@@ -74,18 +69,19 @@ def choose_units(program: Program, signal: Array, tol: float) -> Units:
     signal asks for have rounding errors larger than what the limits leave of them. But then the
     risk hardly matters: it may be multiplied until the tolerance could tell.
     """
+    unseen, stiffness = SHARE * tol * program.price_size(signal), 1.0
+    weights = program.largest_weights
     size = float(np.abs(signal).max())
-    cost = sum(term.cost for term in program.terms)
-    unseen = SHARE * tol * size + EPS * cost
-    stiffness = 1.0
-    risk = program.curvature * program.largest_weights
+    if size < program.price_size(signal):  # which moves nothing: weights are those asked for
+        centres = [np.abs(term.centre).max() for term in program.terms]
+        weights = np.minimum(weights, max(program.needed_size, *centres))
+    risk = program.curvature * weights
     if unseen > risk.max():
         factors = program.absolute_loadings
-        exposed = np.where(factors.any(axis=1), program.largest_weights, 0.0) @ factors
-        risk = risk + factors @ exposed
+        risk = risk + factors @ (np.where(factors.any(axis=1), weights, 0.0) @ factors)
         if 0.0 < risk.max() < unseen:
             stiffness = _even_power(unseen / float(risk.max()))
-    sizes = np.array([size, cost, *program.size_range])
+    sizes = np.array([size, program.largest_cost, *program.size_range])
     if stiffness == 1.0 and ((sizes == 0.0) | (sizes < EXTREME) & (sizes > 1 / EXTREME)).all():
         return Units()
     return natural_units(program, signal, stiffness)
