@@ -57,9 +57,8 @@ def meet_limits(
 
     prices = program.absolute_rows @ np.abs(rows)
     prices += sum(term.cost + eta for term, eta in multipliers.with_terms(program))
-    low, weights, high = dual.range_of_weights(
-        point, signal, SHARE * error + 0.5 * ROUNDING * prices
-    )
+    low, high = dual.range_of_weights(point, signal, SHARE * error + 0.5 * ROUNDING * prices)
+    weights = np.clip(dual.portfolio(point), low, high)
     noise = NO_WEIGHT * np.abs(signal / program.curvature).max()
     weights = np.where(np.abs(weights) <= noise, np.clip(0.0, low, high), weights)
     nearest = _nearest(program, multipliers, low, weights, high)

@@ -77,6 +77,8 @@ class Dual:
         norms = np.sqrt(np.einsum("ij,ij->j", matrix, matrix))
         norms[: self.n_factors] = np.hypot(norms[: self.n_factors], 1.0)
         norms[norms == 0.0] = 1.0
+        if not np.isfinite(norms).all():
+            raise FloatingPointError("overflow in the norm of an exposure")
         matrix /= norms
         self.matrix = matrix
         self.ridge = norms[: self.n_factors] ** -2.0
@@ -167,17 +169,18 @@ class Dual:
 
     def range_of_weights(
         self, point: DualPoint, signal: Array, error: Array
-    ) -> tuple[Array, Array, Array]:
-        """Portfolios at a point of the dual for signals less an error, as they are, and more."""
+    ) -> tuple[Array, Array]:
+        """Smallest and largest weights at a point of the dual, for signals within an error."""
         tilted, prices = self._prices(point.theta, signal * self._inverse_root)
-        low, middle, high = (
+        error = error * self._inverse_root
+        low, high = (
             self.portfolio(replace(point, weights=weights, free=free))
             for weights, free in (
-                self._best_weights(tilted + sign * error * self._inverse_root, prices)
-                for sign in (-1.0, 0.0, 1.0)
+                self._best_weights(tilted - error, prices),
+                self._best_weights(tilted + error, prices),
             )
         )
-        return low, middle, high
+        return low, high
 
     def held_at(self, point: DualPoint, weights: Array) -> DualPoint:
         """The point with other weights at its prices, those of `portfolio`."""

@@ -193,6 +193,8 @@ def _direction(hessian: Array, state: Stationarity, theta: Array) -> Array:
 
 def _solve(matrix: Array, right: Array) -> Array:
     """Solve a positive semidefinite system; a small ridge makes it regular."""
+    if not (np.isfinite(matrix).all() and np.isfinite(right).all()):
+        raise FloatingPointError("overflow in the Hessian")
     ridge = 1e-12
     while len(right):
         damped = matrix.copy()

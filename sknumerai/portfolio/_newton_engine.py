@@ -25,12 +25,13 @@ from sknumerai.portfolio._phase_one import phase_one
 from sknumerai.portfolio._program import Multipliers, Program
 from sknumerai.portfolio._proximal import proximal_newton
 from sknumerai.portfolio._solution import Solution
-from sknumerai.portfolio._units import Units, choose_units, in_units
+from sknumerai.portfolio._units import Units, choose_units, in_units, natural_units
 
 SHARPER = 1e-3  # of the tolerance: the residual Newton's method aims at, its last step being cheap
 SHARPEST = 1e-13  # the smallest such residual: rounding errors would keep it from a smaller one
 PATIENCE = 30  # iterations after which few assets can be free, and easier programs are solved first
 SHARES = 1e-9, 1 / 16  # range of what limits leave of the weights, for the first easier program
+STIFFER = 64.0  # factor of the risk for a second attempt
 WEAKLY_ACTIVE = 1e-9  # relative distance at which a limit counts as reached
 
 
@@ -76,11 +77,26 @@ class NewtonEngine:
         SolverError
             If neither Newton's method nor a library finds a solution that can be verified.
         """
+        try:
+            with one_thread(), np.errstate(over="raise", divide="raise", invalid="raise"):
+                return self._solve_in_units(signal, start)
+        except (FloatingPointError, OverflowError) as error:
+            raise SolverError(
+                f"The sizes of signal, risk data and limits are too far apart for float64 ({error}"
+                "); scale them."
+            ) from error
+
+    def _solve_in_units(self, signal: Array, start: Array | None) -> Solution:
         units = choose_units(self.program, signal, self.tol)
-        with one_thread():
-            if units == Units():
-                return self._solve(signal, start)
+        if units == Units():
+            return self._solve(signal, start)
+        try:
             return self._solve_in(units, signal)
+        except SolverError:  # the stiffness is what is allowed of the largest weights
+            if units.stiffness == 1.0:
+                raise
+        units = natural_units(self.program, signal, STIFFER * units.stiffness)
+        return self._solve_in(units, signal)
 
     def _solve_in(self, units: Units, signal: Array) -> Solution:
         """In other units, which make no difference, and stiffer, which the certificate allows."""

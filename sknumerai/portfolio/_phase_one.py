@@ -12,7 +12,7 @@ TOLERANCES = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance
 
 
 def phase_one(program: Program) -> Multipliers | None:
-    r"""Multipliers of the linear program
+    r"""Multipliers of the portfolio that misses the limits least.
 
     .. math::
         \min_{l \le x \le u,\, v \ge 0} v \quad \text{s.t. } e^- - r v \le E^T x \le e^+ + r v,

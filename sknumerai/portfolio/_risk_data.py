@@ -185,8 +185,10 @@ def covariance_root(covariance: Any, n_factors: int, name: str) -> Array:
     size = np.abs(matrix).max(initial=0.0)
     if np.abs(matrix - matrix.T).max(initial=0.0) > ROUNDING * size:
         raise ValueError(f"{name} is not symmetric; pass (C + C.T) / 2.")
+    if not n_factors:
+        return matrix
     values, vectors = np.linalg.eigh(matrix)
-    if n_factors and values[0] < -ROUNDING * size:
+    if values[0] < -ROUNDING * size:
         raise ValueError(
             f"{name} has a negative eigenvalue ({values[0]:.1e}); pass a positive semidefinite "
             "matrix."
