@@ -1,6 +1,8 @@
 """The engine "newton": solve, verify, and fall back on a library."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from sys import float_info
 
 import numpy as np
@@ -111,7 +113,7 @@ class NewtonEngine:
         return replace(
             solution,
             weights=units.weight * solution.weights,
-            matvec=lambda vectors: slope * solution.matvec(vectors),
+            matvec=partial(_scaled_product, slope, solution.matvec),
             state=None,
         )
 
@@ -235,3 +237,7 @@ class NewtonEngine:
             f"(Farkas certificate of relative size {proof:.1e}).",
             names,
         )
+
+
+def _scaled_product(scale: float, matvec: Callable[[Array], Array], vectors: Array) -> Array:
+    return scale * matvec(vectors)

@@ -61,15 +61,15 @@ def phase_one(program: Program) -> Multipliers | None:
             [[0.0, np.inf]],
         ]
     )
-    matrix: Any = sparse.csr_array(sparse.block_array(blocks))[kept]
-    options: Any = TOLERANCES
-    result = linprog(
+    matrix = sparse.csr_array(sparse.block_array(blocks))[kept]
+    solve: Any = linprog  # its annotations know neither sparse matrices nor unlimited weights
+    result = solve(
         np.append(np.zeros(n * (1 + k)), 1.0),
         A_ub=matrix,
         b_ub=limit[kept],
         bounds=bounds,
         method="highs",
-        options=options,
+        options=TOLERANCES,
     )
     if result.status != 0 or not result.fun > 0.0:
         return None

@@ -7,6 +7,7 @@ import numpy as np
 
 from sknumerai._typing import Array
 
+EXTREME = 2.0**100  # sizes up to here and down to its inverse can be squared, cubed and summed
 LOST = 1e-6  # of a cost: a smaller signal is changed by the rounding errors of that
 
 

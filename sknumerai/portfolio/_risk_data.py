@@ -134,7 +134,9 @@ class RiskTables:
                 )
             if "factor_loadings" in blocks:
                 loadings = blocks["factor_loadings"]
-                columns["factor_root"] = loadings @ self._covariance_root(label, loadings.shape[1])
+                columns["factor_root"] = _factor_root(
+                    loadings, self._covariance_root(label, loadings.shape[1])
+                )
             if self.sectors is not None:
                 codes, names = pd.factorize(self.sectors[rows])
                 columns["sectors"] = np.eye(len(names))[codes]
@@ -161,6 +163,20 @@ class RiskTables:
                 )
             covariance = covariance[label]
         return covariance_root(covariance, n_factors, "factor_covariance")
+
+
+def _factor_root(loadings: Array, root: Array) -> Array:
+    """Loadings times a root of the factor covariance, shape (n, n_factors)."""
+    if not loadings.size:
+        return loadings
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = loadings @ root
+    if not np.isfinite(product).all():
+        raise ValueError(
+            "factor_loadings times the root of factor_covariance are too large for float64; scale "
+            "them."
+        )
+    return product
 
 
 def covariance_root(covariance: Any, n_factors: int, name: str) -> Array:

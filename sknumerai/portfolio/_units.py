@@ -6,9 +6,8 @@ from math import floor, log2
 import numpy as np
 
 from sknumerai._typing import Array
-from sknumerai.portfolio._program import Program
+from sknumerai.portfolio._program import EXTREME, Program
 
-EXTREME = 2.0**100  # sizes up to here and down to its inverse can be squared, cubed and summed
 SHARE = 0.1  # of the tolerance that more curvature may use up
 
 
