@@ -126,7 +126,7 @@ class Certificate:
         low, high = self._subgradients
         off = np.maximum(low - self._rest, self._rest - high)
         risk = float(np.abs(self._risk).max())
-        size = max(self.program.price_size(self.signal), risk, TINY)
+        size = max(self.program.price_size(self.signal, risk), TINY)
         if off.max(initial=0.0) > NOTICED * size:
             # prices that are large beside the signal cancel in the sum, up to rounding errors
             prices = self.program.absolute_rows @ np.abs(self.multipliers.rows)

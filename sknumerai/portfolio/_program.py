@@ -124,12 +124,13 @@ class Program:
         """What a unit of weight costs at most in the norm terms."""
         return float(sum(term.cost for term in self.terms))
 
-    def price_size(self, signal: Array) -> float:
+    def price_size(self, signal: Array, risk: float = 0.0) -> float:
         """The prices that errors of prices are judged beside.
 
-        Those of the signal, or the costs where it is lost in their rounding errors.
+        Those of the signal or the marginal risk, or the costs in whose rounding errors both are
+        lost.
         """
-        size = float(np.abs(signal).max())
+        size = max(float(np.abs(signal).max()), risk)
         return size if size >= LOST * self.largest_cost else self.largest_cost
 
     @cached_property
