@@ -168,7 +168,10 @@ def _weight_bound(bound: Any, parameter: str, n: int, default: float) -> Array:
 
 def _one_each(value: Any, parameter: str, n: int, whose: str) -> Array:
     """A number or n numbers as an array of shape (n,) of its own."""
-    values = np.asarray(value, dtype=np.float64)
+    try:
+        values = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{parameter} must hold real numbers ({error}); convert it.") from error
     if values.ndim and values.shape != (n,):
         raise ValueError(f"{parameter} has shape {values.shape} for {n} {whose}")
     if np.isnan(values).any():
