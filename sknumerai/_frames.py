@@ -141,8 +141,8 @@ class Table:
                     )
         elif self.frame.dtype.kind not in "biuf":
             raise ValueError(
-                f"{self.name} must hold real numbers; found dtype {self.frame.dtype}. "
-                "Convert it, or pass a DataFrame and name the columns."
+                f"{self.name} must hold real numbers; found dtype {self.frame.dtype}; "
+                "convert it, or pass a DataFrame and name the columns."
             )
 
     def _check_finite(self, block: Array, rows: Rows) -> None:

@@ -39,7 +39,7 @@ class InfeasiblePortfolioError(ValueError):
     Attributes
     ----------
     conflict : list of str
-        The limits that cannot be met together; empty where a library only says that there are.
+        The limits that cannot be met together.
     """
 
     def __init__(self, message: str, conflict: list[str]):

@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from sknumerai._typing import Array
-from sknumerai.portfolio._program import Multipliers, Program, priced_limits
+from sknumerai.portfolio._program import Multipliers, NormTerm, Program, priced_limits
 
 TINY = np.finfo(np.float64).tiny
 SMALLEST_SIZE = 1e-6  # of a weight without limits: errors are never judged beside less
-ZERO_LIMIT = 1e-12  # of the weights without limits: a limit below counts as zero
+ROUNDING = 16 * np.finfo(np.float64).eps  # of a sum, relative to the sizes of its terms
+NOTICED = 1e-10  # relative size from which an error of stationarity is looked into
 PROOF = 1e-7  # relative size from which a Farkas certificate is more than rounding error
 SMALL_MULTIPLIER = 1e-6  # of the largest one: smaller ones are not needed in a proof
 CANCELLED = 1e-10  # of the sizes of its terms: a smaller sum is zero up to rounding error
@@ -64,22 +64,26 @@ class Certificate:
         return low, high
 
     @cached_property
-    def _unit(self) -> Array:
-        return weight_sizes(self.weights, self.signal / self.program.curvature)
+    def _sizes(self) -> Array:
+        """Sizes that errors of the weights are judged beside, shape (n,)."""
+        # a weight that the limits hold at zero has the rounding error of the others
+        sizes = np.abs(self.weights)
+        largest = sizes.max(initial=0.0)
+        if largest > 0.0:  # squares of tiny weights would vanish
+            largest *= np.sqrt(np.mean((sizes / largest) ** 2))
+        return np.maximum(sizes, largest)
 
     @cached_property
     def _rows(self) -> tuple[Array, Array]:
         """Values of the rows, and the sizes of the terms that they sum."""
         program = self.program
-        # a weight that the limits hold at zero has the rounding error of the others
-        sizes = np.maximum(self._unit, np.sqrt(np.mean(self._unit**2)))
-        return self.weights @ program.rows, sizes @ program.absolute_rows
+        return self.weights @ program.rows, self._sizes @ program.absolute_rows
 
     @cached_property
-    def _norms(self) -> list[tuple[float, float, float]]:
-        """Limit, value and multiplier of every norm term."""
+    def _norms(self) -> list[tuple[NormTerm, float, float]]:
+        """Every norm term with its value and multiplier."""
         return [
-            (term.limit, term.norm(self.weights), multiplier)
+            (term, term.norm(self.weights), multiplier)
             for term, multiplier in self.multipliers.with_terms(self.program)
         ]
 
@@ -90,53 +94,47 @@ class Certificate:
         The largest of
 
         - stationarity: the distance of s - (diag(q) + LLᵀ)x - Eμ from the subdifferential of the
-          other terms, relative to the largest signal (or marginal risk);
-        - the rows and norms: how far x is outside of a limit, or, where the multiplier is not
-          zero, off that limit, relative to the sizes of the terms summed;
-        - limits other than zero, once more: how far x is outside of them, relative to the limit,
-          however small that is beside the weights without limits;
+          other terms, relative to the largest signal or marginal risk (or to costs a million
+          times as large), beyond the rounding error of that sum;
+        - the rows: how far x is outside of a limit, or, where the multiplier is not zero, off
+          that limit, relative to the limit or to the sizes of the terms summed;
+        - the norms: the same relative to the limit, beyond the rounding error of the sum;
         - the box, and multipliers of the wrong sign.
 
-        Zero at the exact solution, and only there.
+        Zero at the exact solution, and only there. Nothing is relative to weights without limits,
+        which nobody sees.
         """
         program, multipliers = self.program, self.multipliers
-        low, high = self._subgradients
-        size = max(np.abs(self.signal).max(initial=0.0), np.abs(self._risk).max(initial=0.0), TINY)
-        off = np.maximum(low - self._rest, self._rest - high)
         values, sizes = self._rows
         gaps = np.maximum(program.row_min - values, values - program.row_max)
-        limits = np.where(multipliers.rows > 0, program.row_max, program.row_min)
+        limits = priced_limits(multipliers.rows, program.row_min, program.row_max)
         gaps = np.where(multipliers.rows != 0.0, np.abs(values - limits), gaps)
-        scale = np.maximum(np.maximum(sizes, np.abs(values)), TINY)
-        worst = [0.0, np.max(off, initial=0.0) / size, np.max(gaps / scale, initial=0.0)]
-        for limit, value, multiplier in self._norms:
-            gap = abs(value - limit) if multiplier > 0.0 else value - limit
-            worst += [gap / max(value, self._unit.sum(), TINY), -multiplier]
-        worst.append(self._beyond_limits)
+        missed = np.where(values > program.row_max, program.row_max, program.row_min)
+        limits = np.abs(np.where(multipliers.rows != 0.0, limits, missed))
+        scale = np.maximum(np.where(np.isfinite(limits), limits, 0.0), np.maximum(sizes, TINY))
+        worst = [0.0, self._off_stationarity, np.max(gaps / scale, initial=0.0)]
+        for term, value, multiplier in self._norms:
+            gap = abs(value - term.limit) if multiplier > 0.0 else value - term.limit
+            summed = np.abs(self.weights).sum() + np.abs(term.centre).sum()
+            gap = gap - ROUNDING * summed if gap > 0.0 else 0.0
+            worst += [gap / term.limit, -multiplier]
         outside = np.maximum(program.lower - self.weights, self.weights - program.upper)
-        worst.append(outside.max(initial=0.0) / max(self._unit.max(initial=0.0), TINY))
+        worst.append(outside.max(initial=0.0) / max(self._sizes.max(initial=0.0), TINY))
         return float(max(worst)) if not np.isnan(worst).any() else np.inf
 
     @property
-    def _beyond_limits(self) -> float:
-        """How far the portfolio is outside of limits other than zero, relative to them."""
-        program = self.program
-        unlimited = ZERO_LIMIT * np.abs(self.signal / program.curvature)
-        values, _ = self._rows
-        held = np.abs(self.weights) @ program.absolute_rows
-        zero = unlimited @ program.absolute_rows
-        limits: list[tuple[Any, ...]] = [
-            (program.row_max, values, held, zero),
-            (-program.row_min, -values, held, zero),
-            *((limit, value, 0.0, unlimited.sum()) for limit, value, _ in self._norms),
-        ]
-        worst = 0.0
-        for limit, value, size, nothing in limits:
-            judged = np.isfinite(limit) & (np.abs(limit) > nothing)
-            scale = np.where(judged, np.maximum(np.abs(limit), size), np.inf)
-            beyond = np.where(judged, value - limit, 0.0) / scale
-            worst = max(worst, float(np.max(beyond, initial=0.0)))
-        return worst
+    def _off_stationarity(self) -> float:
+        low, high = self._subgradients
+        off = np.maximum(low - self._rest, self._rest - high)
+        risk = float(np.abs(self._risk).max())
+        size = max(self.program.price_size(self.signal, risk), TINY)
+        if off.max(initial=0.0) > NOTICED * size:
+            # prices that are large beside the signal cancel in the sum, up to rounding errors
+            prices = self.program.absolute_rows @ np.abs(self.multipliers.rows)
+            for term, multiplier in self.multipliers.with_terms(self.program):
+                prices += term.cost + np.abs(multiplier)
+            off = off - ROUNDING * prices
+        return float(off.max(initial=0.0) / size)
 
     def count_weakly_active(self, tol: float) -> int:
         """Number of weakly active limits: where there are any, the weights have no derivative.
@@ -160,9 +158,9 @@ class Certificate:
         loose = ~program.equations & (multipliers.rows == 0.0)
         count = (held & edge).sum() + (~held & touching).sum()
         count += (loose & (room <= tol * (sizes + TINY))).sum()
-        for limit, value, multiplier in self._norms:
-            if np.isfinite(limit):
-                count += multiplier == 0.0 and abs(value - limit) <= tol * limit
+        for term, value, multiplier in self._norms:
+            if np.isfinite(term.limit):
+                count += multiplier == 0.0 and abs(value - term.limit) <= tol * term.limit
         return int(count)
 
 

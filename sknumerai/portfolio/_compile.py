@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sknumerai._typing import Array, ArrayLike
-from sknumerai.portfolio._program import NormTerm, Program
+from sknumerai.portfolio._program import EXTREME, NormTerm, Program
 from sknumerai.portfolio._risk_data import RiskData
 
 if TYPE_CHECKING:
@@ -36,23 +36,33 @@ def compile_program(optimizer: "PortfolioOptimizer", risk: RiskData) -> Program:
     root = np.zeros((n, 0)) if risk.factor_root is None else risk.factor_root
     lower = _weight_bound(optimizer.min_weights, "min_weights", n, -np.inf)
     upper = _weight_bound(optimizer.max_weights, "max_weights", n, np.inf)
+    _check_reachable(lower, upper, "min_weights", "max_weights", "stocks")
     if (lower > upper).any():
         raise ValueError(
             f"min_weights is above max_weights for {int((lower > upper).sum())} of {n} stocks; "
             "swap them."
         )
-    rows, row_min, row_max, row_names = zip(*_row_blocks(optimizer, risk), strict=True)
+    blocks, row_min, row_max, row_names = zip(*_row_blocks(optimizer, risk), strict=True)
+    rows = np.hstack(blocks)
+    units = _row_units(rows)
     return Program(
         curvature=optimizer.risk_aversion * variance + optimizer.l2_coef,
         loadings=np.sqrt(optimizer.risk_aversion) * root,
-        rows=np.hstack(rows),
-        row_min=np.concatenate(row_min, dtype=np.float64),
-        row_max=np.concatenate(row_max, dtype=np.float64),
+        rows=rows if (units == 1.0).all() else rows / units,
+        row_min=np.concatenate(row_min, dtype=np.float64) / units,
+        row_max=np.concatenate(row_max, dtype=np.float64) / units,
         row_names=[name for names in row_names for name in names],
         lower=lower,
         upper=upper,
         terms=_norm_terms(optimizer, risk),
     )
+
+
+def _row_units(rows: Array) -> Array:
+    """Powers of two that make rows of about one out of rows too large or small to be squared."""
+    sizes = np.abs(rows).max(axis=0, initial=0.0)
+    extreme = (sizes > EXTREME) | (sizes < 1.0 / EXTREME) & (sizes > 0.0)
+    return np.ldexp(1.0, np.where(extreme, np.frexp(sizes)[1] - 1, 0))
 
 
 def _norm_terms(optimizer: "PortfolioOptimizer", risk: RiskData) -> tuple[NormTerm, ...]:
@@ -98,6 +108,7 @@ def _exposure_bounds(optimizer: "PortfolioOptimizer", labels: list[Any]) -> tupl
     minimum = -maximum
     if optimizer.min_exposure is not None:
         minimum = limits_by_name(optimizer.min_exposure, "min_exposure", labels, unnamed=-np.inf)
+    _check_reachable(minimum, maximum, "min_exposure", "max_exposure", "exposures")
     if (minimum > maximum).any():
         j = int(np.flatnonzero(minimum > maximum)[0])
         raise ValueError(
@@ -135,6 +146,20 @@ def limits_by_name(limit: Any, parameter: str, names: list[Any], *, unnamed: flo
     )
 
 
+def _check_reachable(minimum: Array, maximum: Array, low: str, high: str, whose: str) -> None:
+    """Refuse a minimum of infinity, which no number reaches, and a maximum of minus infinity."""
+    for limit, parameter, never, none in (
+        (minimum, low, np.inf, "-"),
+        (maximum, high, -np.inf, ""),
+    ):
+        n_never = int((limit == never).sum())
+        if n_never:
+            raise ValueError(
+                f"{parameter} is {never:g} for {n_never} of {len(limit)} {whose}, which nothing "
+                f"meets; pass {none}inf for no limit."
+            )
+
+
 def _weight_bound(bound: Any, parameter: str, n: int, default: float) -> Array:
     """One bound per stock, shape (n,)."""
     bound = default if bound is None else bound
@@ -143,7 +168,10 @@ def _weight_bound(bound: Any, parameter: str, n: int, default: float) -> Array:
 
 def _one_each(value: Any, parameter: str, n: int, whose: str) -> Array:
     """A number or n numbers as an array of shape (n,) of its own."""
-    values = np.asarray(value, dtype=np.float64)
+    try:
+        values = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{parameter} must hold real numbers ({error}); convert it.") from error
     if values.ndim and values.shape != (n,):
         raise ValueError(f"{parameter} has shape {values.shape} for {n} {whose}")
     if np.isnan(values).any():

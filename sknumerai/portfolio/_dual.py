@@ -1,6 +1,6 @@
 """The dual of a portfolio program, in units that make it well scaled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -77,6 +77,8 @@ class Dual:
         norms = np.sqrt(np.einsum("ij,ij->j", matrix, matrix))
         norms[: self.n_factors] = np.hypot(norms[: self.n_factors], 1.0)
         norms[norms == 0.0] = 1.0
+        if not np.isfinite(norms).all():
+            raise FloatingPointError("overflow in the norm of an exposure")
         matrix /= norms
         self.matrix = matrix
         self.ridge = norms[: self.n_factors] ** -2.0
@@ -108,8 +110,7 @@ class Dual:
         """
         curvature = 1.0 + proximity
         factors, mu, eta = np.split(theta, [self.n_factors, self.n_linear])
-        tilted = signal + self.matrix @ theta[: self.n_linear]
-        prices = self._costs + eta / self._term_norm
+        tilted, prices = self._prices(theta, signal)
         weights, free = self._best_weights(tilted / curvature, prices / curvature)
         norms = np.abs(weights - self._centres) @ self._inverse_root
         limits = priced_limits(mu, self.row_min, self.row_max)
@@ -125,6 +126,11 @@ class Dual:
         gradient[: self.n_factors] += self.ridge * factors
         gradient[self.n_linear :] = self._caps - norms / self._term_norm
         return DualPoint(theta, float(value), gradient, weights, free)
+
+    def _prices(self, theta: Array, signal: Array) -> tuple[Array, Array]:
+        """What is left of the signal, shape (n,), and the prices of the norms, (n_terms,)."""
+        tilted = signal + self.matrix @ theta[: self.n_linear]
+        return tilted, self._costs + theta[self.n_linear :] / self._term_norm
 
     def _best_weights(self, tilted: Array, prices: Array) -> tuple[Array, Array]:
         """Each asset's best weight, and whether a small change of its price moves it.
@@ -160,6 +166,30 @@ class Dual:
             weights = np.where(held, term.centre, weights)
         weights = np.where(point.weights <= self.lower, program.lower, weights)
         return np.where(point.weights >= self.upper, program.upper, weights)
+
+    def range_of_weights(
+        self, point: DualPoint, signal: Array, error: Array
+    ) -> tuple[Array, Array]:
+        """Smallest and largest weights at a point of the dual, for signals within an error."""
+        tilted, prices = self._prices(point.theta, signal * self._inverse_root)
+        error = error * self._inverse_root
+        low, high = (
+            self.portfolio(replace(point, weights=weights, free=free))
+            for weights, free in (
+                self._best_weights(tilted - error, prices),
+                self._best_weights(tilted + error, prices),
+            )
+        )
+        return low, high
+
+    def held_at(self, point: DualPoint, weights: Array) -> DualPoint:
+        """The point with other weights at its prices, those of `portfolio`."""
+        program, prices = self.program, self._costs + point.theta[self.n_linear :]
+        free = (weights > program.lower) & (weights < program.upper)
+        for price, term in zip(prices, program.terms, strict=True):
+            if price > 0.0:
+                free &= weights != term.centre
+        return replace(point, weights=weights * self.root, free=free)
 
     def multipliers(self, theta: Array) -> Multipliers:
         """The multipliers in the units of the program."""

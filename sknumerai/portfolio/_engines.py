@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sknumerai.portfolio._compile import compile_program
 from sknumerai.portfolio._cvxpy_engine import CvxpyEngine, CvxpyProgram
 from sknumerai.portfolio._library import cvxpy_problem
@@ -38,11 +40,18 @@ def make_engine(optimizer: "PortfolioOptimizer", risk: RiskData) -> Engine:
                 "leave them out."
             )
         return CvxpyEngine(optimizer.engine)
-    program = compile_program(optimizer, risk)
-    if optimizer.engine == "cvxpylayers":
-        problem, signal, weights, _ = cvxpy_problem(program)
-        return CvxpyEngine(CvxpyProgram(problem, signal, weights))
-    return NewtonEngine(program, tol=optimizer.tol, max_iter=optimizer.max_iter)
+    try:
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            program = compile_program(optimizer, risk)
+            if optimizer.engine == "cvxpylayers":
+                problem, signal, weights, _ = cvxpy_problem(program)
+                return CvxpyEngine(CvxpyProgram(problem, signal, weights))
+            return NewtonEngine(program, tol=optimizer.tol, max_iter=optimizer.max_iter)
+    except FloatingPointError as error:
+        raise ValueError(
+            f"The sizes of parameters and risk data are too far apart for float64 ({error}); scale "
+            "them."
+        ) from error
 
 
 def optimizer_content(optimizer: "PortfolioOptimizer") -> tuple[Any, ...]:

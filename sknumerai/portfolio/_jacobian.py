@@ -56,14 +56,16 @@ class Jacobian:
         self.n_directions = max(len(self.free) - n_binding, 0)
 
     def matvec(self, vectors: Array) -> Array:
-        """JV, shape (n, k), for V of shape (n, k)."""
+        """JV, shape (n, k), for V of shape (n, k); NaN where V is not finite."""
+        if not np.isfinite(vectors).all():
+            return np.full((self.n, vectors.shape[1]), np.nan)
         whitened = vectors[self.free] / self.root[:, None]
         columns = self.columns
-        prices = scipy.linalg.cho_solve(
-            (self.factor, True), (columns.T @ whitened)[self.kept], check_finite=False
-        )
         moved = np.zeros((columns.shape[1], vectors.shape[1]))
-        moved[self.kept] = prices
+        if moved.size:
+            moved[self.kept] = scipy.linalg.cho_solve(
+                (self.factor, True), (columns.T @ whitened)[self.kept], check_finite=False
+            )
         result = np.zeros((self.n, vectors.shape[1]))
         result[self.free] = (whitened - columns @ moved) / self.root[:, None]
         return result

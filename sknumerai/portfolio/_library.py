@@ -1,13 +1,15 @@
 """The portfolio program as a library solves it: in cvxpy, with the signal as its parameter."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from sknumerai._optional import import_optional
 from sknumerai._typing import Array
-from sknumerai.exceptions import InfeasiblePortfolioError, SolverError
+from sknumerai.exceptions import SolverError
 from sknumerai.portfolio._program import Multipliers, Program
+from sknumerai.portfolio._units import in_units, natural_units
 
 
 def cvxpy_problem(program: Program) -> tuple[Any, Any, Any, dict[str, Any]]:
@@ -77,25 +79,25 @@ def solve_by_library(program: Program, signal: Array) -> tuple[Array, Multiplier
 
     Raises
     ------
-    InfeasiblePortfolioError
-        If Clarabel finds no feasible portfolio.
     SolverError
-        If it fails.
+        If it fails, or finds none: a library's word is no proof.
     """
     cp = import_optional("cvxpy", extra="cvxpy")
-    scaled, scaled_signal, weight_unit, price_unit = program.scaled(signal)
-    problem, parameter, weights, limits = cvxpy_problem(scaled)
-    parameter.value = scaled_signal
+    units = natural_units(program, signal)
+    problem, parameter, weights, limits = cvxpy_problem(in_units(program, units))
+    parameter.value = signal / units.price
     try:
-        problem.solve(solver=cp.CLARABEL)
-    except cp.error.SolverError as error:
-        raise SolverError(f"Clarabel, the solver to fall back on, failed: {error}") from error
-    if problem.status in ("infeasible", "infeasible_inaccurate"):
-        raise InfeasiblePortfolioError(
-            "No portfolio meets all limits: Clarabel finds them infeasible; widen some.", []
-        )
+        with warnings.catch_warnings():  # how accurate it is, the certificate will tell
+            warnings.simplefilter("ignore")
+            problem.solve(solver=cp.CLARABEL)
+        outcome = f"ended {problem.status!r}, of which there is no proof"
+    except cp.error.SolverError:
+        outcome = "failed"
     if weights.value is None:
-        raise SolverError(f"Clarabel, the solver to fall back on, ended {problem.status!r}.")
+        raise SolverError(
+            f"Newton's method did not converge and Clarabel, the solver to fall back on, {outcome};"
+            " check the scales of the signal, of the risk data and of the limits."
+        )
     rows = np.zeros(len(program.row_min))
     equations = program.equations
     for name, chosen, sign in (
@@ -109,4 +111,4 @@ def solve_by_library(program: Program, signal: Array) -> tuple[Array, Multiplier
     for t, term in enumerate(program.terms):
         if term.name in limits:
             norms[t] = np.ravel(limits[term.name].dual_value)[0]
-    return weight_unit * weights.value, Multipliers(price_unit * rows, price_unit * norms)
+    return units.weight * weights.value, Multipliers(units.price * rows, units.price * norms)

@@ -19,6 +19,7 @@ from sknumerai.portfolio._hessian import Hessian
 
 ARMIJO = 1e-4  # share of the decrease that the slope promises
 SHRINK = 0.4  # of a step that does not decrease the function by as much
+LENGTHEN, LENGTHENED = 4.0, 100  # of a step along a linear part: how much and how often at most
 FIRST_DAMPING, LARGEST_DAMPING, NO_DAMPING = 1e-4, 100.0, 1e-9
 VALUE_ROUNDING = 1e-13  # relative rounding error of values of the dual function
 STALLED = 5  # iterations in a row without a decrease beyond rounding error are the end,
@@ -192,6 +193,8 @@ def _direction(hessian: Array, state: Stationarity, theta: Array) -> Array:
 
 def _solve(matrix: Array, right: Array) -> Array:
     """Solve a positive semidefinite system; a small ridge makes it regular."""
+    if not (np.isfinite(matrix).all() and np.isfinite(right).all()):
+        raise FloatingPointError("overflow in the Hessian")
     ridge = 1e-12
     while len(right):
         damped = matrix.copy()
@@ -205,6 +208,20 @@ def _solve(matrix: Array, right: Array) -> Array:
             continue
         return scipy.linalg.cho_solve(factor, right, check_finite=False)
     return right
+
+
+def _lengthen(
+    evaluate: Callable[[Array], DualPoint], point: DualPoint, new: DualPoint
+) -> DualPoint:
+    """A point further away while no asset is free and the function, linear there, decreases."""
+    for _ in range(LENGTHENED):
+        if new.free.any():
+            break
+        further = evaluate(point.theta + LENGTHEN * (new.theta - point.theta))
+        if not further.value < new.value:
+            break
+        new = further
+    return new
 
 
 def _search(
@@ -228,6 +245,8 @@ def _search(
         if slope < 0.0:
             new = evaluate(trial)
             if new.value <= point.value + ARMIJO * slope + rounding:
+                if length == 1.0 and not new.free.any():
+                    new = _lengthen(evaluate, point, new)
                 return new, length
         if not crossed.any() and attempt >= 2:
             break

@@ -1,5 +1,8 @@
 """The engine "newton": solve, verify, and fall back on a library."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from sys import float_info
 
 import numpy as np
@@ -12,20 +15,25 @@ from sknumerai.portfolio._certificates import (
     farkas_candidate,
     farkas_certificate,
     name_conflict,
+    proves_infeasible,
 )
-from sknumerai.portfolio._dual import Dual
+from sknumerai.portfolio._correction import meet_limits
+from sknumerai.portfolio._dual import Dual, DualPoint
 from sknumerai.portfolio._hessian import Hessian
 from sknumerai.portfolio._jacobian import Jacobian
 from sknumerai.portfolio._library import solve_by_library
 from sknumerai.portfolio._newton import NewtonResult, semismooth_newton
-from sknumerai.portfolio._program import Program
+from sknumerai.portfolio._phase_one import phase_one
+from sknumerai.portfolio._program import Multipliers, Program
 from sknumerai.portfolio._proximal import proximal_newton
 from sknumerai.portfolio._solution import Solution
+from sknumerai.portfolio._units import Units, choose_units, in_units, natural_units
 
 SHARPER = 1e-3  # of the tolerance: the residual Newton's method aims at, its last step being cheap
 SHARPEST = 1e-13  # the smallest such residual: rounding errors would keep it from a smaller one
 PATIENCE = 30  # iterations after which few assets can be free, and easier programs are solved first
 SHARES = 1e-9, 1 / 16  # range of what limits leave of the weights, for the first easier program
+STIFFER = 64.0  # factor of the risk for a second attempt
 WEAKLY_ACTIVE = 1e-9  # relative distance at which a limit counts as reached
 
 
@@ -38,10 +46,20 @@ class NewtonEngine:
     tol : float
         Largest KKT residual of a portfolio that is returned.
     max_iter : int
+    judged : Program, optional
+        What the certificate is about, where that is not the program itself.
     """
 
-    def __init__(self, program: Program, *, tol: float = 1e-9, max_iter: int = 200):
+    def __init__(
+        self,
+        program: Program,
+        *,
+        tol: float = 1e-9,
+        max_iter: int = 200,
+        judged: Program | None = None,
+    ):
         self.program, self.tol, self.max_iter = program, tol, max_iter
+        self.judged = program if judged is None else judged
         self.dual = Dual(program)
         self.hessian = Hessian(self.dual)
 
@@ -61,40 +79,81 @@ class NewtonEngine:
         SolverError
             If neither Newton's method nor a library finds a solution that can be verified.
         """
-        with one_thread():
-            result, certificate, n_iter = self._iterate(signal, start)
-            if not certificate.residual <= self.tol:
-                result, extra = self._fall_back(signal, result)
-                certificate = self._certify(signal, result)
-                n_iter += extra
-            if not certificate.residual <= self.tol:
-                raise SolverError(
-                    f"The portfolio has a KKT residual of {certificate.residual:.1e} after "
-                    f"{n_iter} iterations and a library's solution could not be improved to "
-                    f"tol={self.tol:.0e}; check the scales of the signal and of the risk data, or "
-                    "raise tol."
-                )
-            self.hessian.move_to(result.point)
-            jacobian = Jacobian(self.dual, result.point, self.hessian)
-            return Solution(
-                weights=certificate.weights,
-                kkt_residual=certificate.residual,
-                n_iter=n_iter,
-                n_free=int(result.point.free.sum()),
-                n_weakly_active=certificate.count_weakly_active(WEAKLY_ACTIVE),
-                n_directions=jacobian.n_directions,
-                matvec=jacobian.matvec,
-                state=result.point.theta,
-            )
+        try:
+            with one_thread(), np.errstate(over="raise", divide="raise", invalid="raise"):
+                return self._solve_in_units(signal, start)
+        except (FloatingPointError, OverflowError) as error:
+            raise SolverError(
+                f"The sizes of signal, risk data and limits are too far apart for float64 ({error}"
+                "); scale them."
+            ) from error
 
-    def _iterate(self, signal: Array, start: Array | None) -> tuple[NewtonResult, Certificate, int]:
+    def _solve_in_units(self, signal: Array, start: Array | None) -> Solution:
+        units = choose_units(self.program, signal, self.tol)
+        if units == Units():
+            return self._solve(signal, start)
+        try:
+            return self._solve_in(units, signal)
+        except SolverError:  # the stiffness is what is allowed of the largest weights
+            if units.stiffness == 1.0:
+                raise
+        units = natural_units(self.program, signal, STIFFER * units.stiffness)
+        return self._solve_in(units, signal)
+
+    def _solve_in(self, units: Units, signal: Array) -> Solution:
+        """In other units, which make no difference, and stiffer, which the certificate allows."""
+        engine = NewtonEngine(
+            in_units(self.program, units),
+            tol=self.tol,
+            max_iter=self.max_iter,
+            judged=in_units(self.program, replace(units, stiffness=1.0)),
+        )
+        solution = engine._solve(signal / units.price, None)
+        slope = units.stiffness * units.weight / units.price
+        return replace(
+            solution,
+            weights=units.weight * solution.weights,
+            matvec=partial(_scaled_product, slope, solution.matvec),
+            state=None,
+        )
+
+    def _solve(self, signal: Array, start: Array | None) -> Solution:
+        point, certificate, n_iter = self._iterate(signal, start)
+        if not certificate.residual <= self.tol:
+            self._refuse_infeasible(phase_one(self.program))
+            result = self._fall_back(signal, certificate, n_iter)
+            n_iter += result.n_iter
+            point, certificate = self._certify(signal, result)
+        if not certificate.residual <= self.tol:
+            raise SolverError(
+                f"The portfolio has a KKT residual of {certificate.residual:.1e} after "
+                f"{n_iter} iterations and a library's solution could not be improved to "
+                f"tol={self.tol:.0e}; check the scales of the signal and of the risk data, or "
+                "raise tol."
+            )
+        self.hessian.move_to(point)
+        jacobian = Jacobian(self.dual, point, self.hessian)
+        return Solution(
+            weights=certificate.weights,
+            kkt_residual=certificate.residual,
+            n_iter=n_iter,
+            n_free=int(point.free.sum()),
+            n_weakly_active=certificate.count_weakly_active(WEAKLY_ACTIVE),
+            n_directions=jacobian.n_directions,
+            matvec=jacobian.matvec,
+            state=point.theta,
+        )
+
+    def _iterate(self, signal: Array, start: Array | None) -> tuple[DualPoint, Certificate, int]:
         """Newton's method, and by way of easier programs where that takes long."""
         result = self._newton(signal, start, min(PATIENCE, self.max_iter))
-        certificate, n_iter = self._certify(signal, result), result.n_iter
+        n_iter = result.n_iter
+        point, certificate = self._certify(signal, result)
         if not certificate.residual <= self.tol:
             result = self._proximal(signal, result.point.weights)
-            certificate, n_iter = self._certify(signal, result), n_iter + result.n_iter
-        return result, certificate, n_iter
+            n_iter += result.n_iter
+            point, certificate = self._certify(signal, result)
+        return point, certificate, n_iter
 
     @property
     def _aim(self) -> float:
@@ -116,7 +175,8 @@ class NewtonEngine:
     def _proximal(self, signal: Array, weights: Array) -> NewtonResult:
         """From a program in which limits matter little, judged by the weights that they leave."""
         scaled = signal / self.dual.root
-        share = float(np.linalg.norm(weights)) / max(float(np.linalg.norm(scaled)), float_info.min)
+        prices = np.maximum(np.abs(signal), self.program.largest_cost) / self.dual.root
+        share = float(np.linalg.norm(weights)) / max(float(np.linalg.norm(prices)), float_info.min)
         return self._feasible(
             proximal_newton(
                 self.dual,
@@ -128,29 +188,48 @@ class NewtonEngine:
             )
         )
 
-    def _fall_back(self, signal: Array, failed: NewtonResult) -> tuple[NewtonResult, int]:
+    def _fall_back(self, signal: Array, failed: Certificate, n_iter: int) -> NewtonResult:
         """A library's solution, polished."""
         try:
             weights, multipliers = solve_by_library(self.program, signal)
         except ImportError as error:
             raise SolverError(
                 f"Newton's method ended with a residual of {failed.residual:.1e} after "
-                f"{failed.n_iter} iterations, and the solver to fall back on is missing: {error}"
+                f"{n_iter} iterations, and the solver to fall back on is missing: {error}"
             ) from error
         start = self.dual.point(weights, multipliers)
-        result = self._newton(signal, start, self.max_iter)
-        return result, result.n_iter
+        return self._newton(signal, start, self.max_iter)
 
-    def _certify(self, signal: Array, result: NewtonResult) -> Certificate:
-        multipliers = self.dual.multipliers(result.point.theta)
-        weights = self.dual.portfolio(result.point)
-        return Certificate(self.program, signal, weights, multipliers)
+    def _certify(self, signal: Array, result: NewtonResult) -> tuple[DualPoint, Certificate]:
+        """How good a portfolio is, corrected if its limits ask for it."""
+        point = result.point
+        multipliers, weights = self.dual.multipliers(point.theta), self.dual.portfolio(point)
+        certificate = Certificate(self.judged, signal, weights, multipliers)
+        if certificate.residual <= self.tol:
+            return point, certificate
+        # prices beside those of the signal, then beside costs in which it is lost
+        for size in sorted({float(np.abs(signal).max()), self.program.price_size(signal)}):
+            weights, multipliers = meet_limits(self.dual, signal, point, self.tol * size)
+            corrected = Certificate(self.judged, signal, weights, multipliers)
+            if corrected.residual < certificate.residual:
+                point, certificate = self.dual.held_at(point, weights), corrected
+            if certificate.residual <= self.tol:
+                break
+        return point, certificate
 
     def _feasible(self, result: NewtonResult) -> NewtonResult:
         """The result, unless it proves that no portfolio is feasible: then that is raised."""
-        if not result.infeasible:
-            return result
-        multipliers = farkas_candidate(self.program, self.dual.multipliers(result.point.theta))
+        if result.infeasible:
+            self._refuse_infeasible(self.dual.multipliers(result.point.theta))
+        return result
+
+    def _refuse_infeasible(self, multipliers: Multipliers | None) -> None:
+        """Raise an error if multipliers prove that no portfolio is feasible."""
+        if multipliers is None:
+            return
+        multipliers = farkas_candidate(self.program, multipliers)
+        if not proves_infeasible(self.program, multipliers):
+            return
         proof = farkas_certificate(self.program, multipliers)
         names = name_conflict(self.program, multipliers)
         raise InfeasiblePortfolioError(
@@ -158,3 +237,7 @@ class NewtonEngine:
             f"(Farkas certificate of relative size {proof:.1e}).",
             names,
         )
+
+
+def _scaled_product(scale: float, matvec: Callable[[Array], Array], vectors: Array) -> Array:
+    return scale * matvec(vectors)

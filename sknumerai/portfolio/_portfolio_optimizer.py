@@ -90,7 +90,7 @@ class PortfolioOptimizer(BaseEstimator):
         "cvxpylayers": the same program by that library, for reference: thousands of times
         slower, its gradients good to one to three digits, and its ``kkt_residual_`` NaN.
     tol : float, default=1e-9
-        Largest ``kkt_residual_`` of a portfolio that is returned.
+        Largest ``kkt_residual_`` of a portfolio that is returned; below 1.
     max_iter : int, default=200
         Largest number of Newton iterations. Cold starts take about ten and warm ones three, or
         about a hundred where bounds leave few assets free.
@@ -158,7 +158,7 @@ class PortfolioOptimizer(BaseEstimator):
         "transaction_costs": [NOT_NEGATIVE],
         "max_turnover": [POSITIVE, None],
         "engine": [StrOptions({"newton", "cvxpylayers"}), CvxpyProgram],
-        "tol": [POSITIVE],
+        "tol": [Interval(Real, 0, 1, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }
 

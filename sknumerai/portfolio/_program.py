@@ -1,11 +1,14 @@
 """One era's portfolio program as arrays: everything but the signal."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from sknumerai._typing import Array
+
+EXTREME = 2.0**100  # sizes up to here and down to its inverse can be squared, cubed and summed
+LOST = 1e-6  # of a cost: a smaller signal is changed by the rounding errors of that
 
 
 @dataclass(frozen=True)
@@ -113,42 +116,71 @@ class Program:
         """Values of the rows there, shape (n_rows,)."""
         return self.middle @ self.rows
 
-    def scaled(self, signal: Array) -> tuple["Program", Array, float, float]:
-        """The same with signals and curvatures of about one, for solvers of absolute tolerances.
+    @cached_property
+    def absolute_loadings(self) -> Array:
+        """|L|, shape (n, n_factors)."""
+        return np.abs(self.loadings)
 
-        Returns
-        -------
-        program : Program
-        signal : ndarray of shape (n,)
-        weight_unit, price_unit : float
-            Factors that turn its weights and multipliers into those of this program.
+    @cached_property
+    def largest_cost(self) -> float:
+        """What a unit of weight costs at most in the norm terms."""
+        return float(sum(term.cost for term in self.terms))
+
+    def price_size(self, signal: Array, risk: float = 0.0) -> float:
+        """The prices that errors of prices are judged beside.
+
+        Those of the signal or the marginal risk, or the costs in whose rounding errors both are
+        lost.
         """
-        curvature_unit = float(np.median(self.curvature))
-        # the prices of the signal, or those of weights that the limits ask for
+        size = max(float(np.abs(signal).max()), risk)
+        return size if size >= LOST * self.largest_cost else self.largest_cost
+
+    @cached_property
+    def needed_size(self) -> float:
+        """The size of the weights that limits ask for without a signal."""
         needed = np.abs(np.clip(0.0, self.row_min, self.row_max) - self.middle_values)
-        needed = needed / np.maximum(self.absolute_rows.sum(axis=0), np.finfo(float).tiny)
-        size = max(needed.max(initial=0.0), np.abs(self.middle).max())
-        price_unit = max(float(np.abs(signal).max()), curvature_unit * float(size)) or 1.0
-        weight_unit = price_unit / curvature_unit
-        program = replace(
-            self,
-            curvature=self.curvature / curvature_unit,
-            loadings=self.loadings / np.sqrt(curvature_unit),
-            row_min=self.row_min / weight_unit,
-            row_max=self.row_max / weight_unit,
-            lower=self.lower / weight_unit,
-            upper=self.upper / weight_unit,
-            terms=tuple(
-                replace(
-                    term,
-                    centre=term.centre / weight_unit,
-                    cost=term.cost / price_unit,
-                    limit=term.limit / weight_unit,
-                )
-                for term in self.terms
-            ),
+        sizes = self.absolute_rows.sum(axis=0)
+        needed = needed / np.where(sizes > 0.0, sizes, 1.0)
+        return float(max(needed.max(initial=0.0), np.abs(self.middle).max()))
+
+    @cached_property
+    def size_range(self) -> Array:
+        """Smallest and largest sizes of curvatures and finite limits other than zero."""
+        limits = [self.row_min, self.row_max, self.lower, self.upper]
+        limits += [np.append(term.centre, term.limit) for term in self.terms]
+        sizes = np.abs(np.concatenate(limits))
+        sizes = sizes[(sizes > 0.0) & np.isfinite(sizes)]
+        return np.append(
+            [self.curvature.min(), self.curvature.max()],
+            [sizes.min(), sizes.max()] if len(sizes) else [],
         )
-        return program, signal / price_unit, weight_unit, price_unit
+
+    @cached_property
+    def largest_weights(self) -> Array:
+        """What the limits, one at a time, leave of the size of each weight, shape (n,)."""
+        low, high = self.lower.copy(), self.upper.copy()
+        for term in self.terms:
+            low = np.maximum(low, term.centre - term.limit)
+            high = np.minimum(high, term.centre + term.limit)
+        if np.isinf(low).any() != np.isinf(high).any():  # long only, for example, with a budget
+            low, high = self._bounds_by_rows(low, high)
+        return np.maximum(np.abs(low), np.abs(high))
+
+    def _bounds_by_rows(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """Bounds that follow from those of all other assets and one row."""
+        for j in range(len(self.row_min)):
+            row = self.rows[:, j]
+            held = np.flatnonzero(row)
+            e, limits = row[held], (self.row_max[j], -self.row_min[j])
+            for sign, limit in zip((1.0, -1.0), limits, strict=True):
+                least = sign * e * np.where(sign * e > 0.0, low[held], high[held])
+                room = limit - least.sum()
+                if np.isfinite(room):
+                    ends = (least + room) / (sign * e)
+                    up = sign * e > 0.0
+                    high[held[up]] = np.minimum(high[held[up]], ends[up])
+                    low[held[~up]] = np.maximum(low[held[~up]], ends[~up])
+        return low, high
 
     def risk_matvec(self, weights: Array) -> Array:
         """(diag(q) + LLᵀ) x, shape (n,)."""

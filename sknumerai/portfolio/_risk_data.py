@@ -145,7 +145,9 @@ class RiskTables:
                 )
             if "factor_loadings" in blocks:
                 loadings = blocks["factor_loadings"]
-                columns["factor_root"] = loadings @ self._covariance_root(label, loadings.shape[1])
+                columns["factor_root"] = _factor_root(
+                    loadings, self._covariance_root(label, loadings.shape[1])
+                )
             if self.sectors is not None:
                 codes, names = pd.factorize(self.sectors[rows])
                 columns["sectors"] = np.eye(len(names))[codes]
@@ -174,6 +176,20 @@ class RiskTables:
         return covariance_root(covariance, n_factors, "factor_covariance")
 
 
+def _factor_root(loadings: Array, root: Array) -> Array:
+    """Loadings times a root of the factor covariance, shape (n, n_factors)."""
+    if not loadings.size:
+        return loadings
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = loadings @ root
+    if not np.isfinite(product).all():
+        raise ValueError(
+            "factor_loadings times the root of factor_covariance are too large for float64; scale "
+            "them."
+        )
+    return product
+
+
 def covariance_root(covariance: Any, n_factors: int, name: str) -> Array:
     """R with R Rᵀ = Ω, which may be singular; shape (n_factors, n_factors).
 
@@ -196,8 +212,10 @@ def covariance_root(covariance: Any, n_factors: int, name: str) -> Array:
     size = np.abs(matrix).max(initial=0.0)
     if np.abs(matrix - matrix.T).max(initial=0.0) > ROUNDING * size:
         raise ValueError(f"{name} is not symmetric; pass (C + C.T) / 2.")
+    if not n_factors:
+        return matrix
     values, vectors = np.linalg.eigh(matrix)
-    if n_factors and values[0] < -ROUNDING * size:
+    if values[0] < -ROUNDING * size:
         raise ValueError(
             f"{name} has a negative eigenvalue ({values[0]:.1e}); pass a positive semidefinite "
             "matrix."

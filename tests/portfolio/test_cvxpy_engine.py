@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import subprocess
 import sys
 
 import numpy as np
@@ -186,3 +187,90 @@ def test_missing_library_is_named_with_its_extra(monkeypatch, module, extra):
     message = rf"pip install 'sknumerai\[{extra}\]'"
     with pytest.raises(ImportError, match=message):
         PortfolioOptimizer(engine="cvxpylayers").fit(SIGNAL)
+
+
+# --- nothing is returned that is not optimal, and everything can be copied ------------------------
+
+
+@pytest.mark.parametrize("limits", [lambda w: [cp.sum(w) == 0], lambda w: [w <= 1], lambda w: []])
+def test_unbounded_programs_are_refused(limits):
+    """cvxpylayers returns numbers for them, which meet the limits."""
+    signal, weights = cp.Parameter(N), cp.Variable(N)
+    problem = cp.Problem(cp.Maximize(signal @ weights), limits(weights))
+    with pytest.raises(SolverError, match="cvxpylayers could not solve the program"):
+        PortfolioOptimizer.from_cvxpy(problem, signal, weights).fit(SIGNAL)
+
+
+def test_bounded_linear_programs_are_solved():
+    signal, weights = cp.Parameter(N), cp.Variable(N)
+    problem = cp.Problem(
+        cp.Maximize(signal @ weights), [cp.sum(weights) == 0, cp.norm1(weights) <= 1]
+    )
+    own = PortfolioOptimizer.from_cvxpy(problem, signal, weights).fit(SIGNAL)
+    assert own.weights_ @ SIGNAL == pytest.approx(0.5 * np.ptp(SIGNAL), rel=1e-4)
+
+
+def test_a_portfolio_that_is_not_the_best_is_refused():
+    own = PortfolioOptimizer.from_cvxpy(*long_short())
+    own.fit(SIGNAL)
+    values = [value.detach().numpy() for value in own._matvec.graph()[1]]
+    own.engine.verify(SIGNAL, values)
+    with pytest.raises(SolverError, match=r"its objective is -0\.\d+ where -0\.\d+ is possible"):
+        own.engine.verify(SIGNAL, [0.9 * value for value in values])
+
+
+def test_the_signal_of_the_problem_keeps_its_value():
+    problem, signal, weights = long_short()
+    signal.value = np.ones(N)
+    PortfolioOptimizer.from_cvxpy(problem, signal, weights).fit(SIGNAL)
+    np.testing.assert_array_equal(signal.value, np.ones(N))
+
+
+def by_cloudpickle(estimator):
+    cloudpickle = pytest.importorskip("cloudpickle")
+    return cloudpickle.loads(cloudpickle.dumps(estimator))
+
+
+COPIES = {
+    "pickle": lambda estimator: pickle.loads(pickle.dumps(estimator)),
+    "deepcopy": copy.deepcopy,
+    "cloudpickle": by_cloudpickle,
+    "clone": clone,
+}
+
+
+@pytest.mark.parametrize("copied", COPIES)
+@pytest.mark.parametrize("make", ["own", "cvxpylayers"])
+def test_copies_before_and_after_a_fit(make, copied):
+    optimizer = PortfolioOptimizer(engine="cvxpylayers", max_weights=0.5)
+    if make == "own":
+        optimizer = PortfolioOptimizer.from_cvxpy(*long_short())
+    before = COPIES[copied](optimizer)
+    optimizer.fit(SIGNAL)
+    after = COPIES[copied](optimizer)
+    v = np.arange(N) - 3.5
+    if copied == "clone":
+        assert not hasattr(after, "weights_")
+        after.fit(SIGNAL)
+    for other in (before.fit(SIGNAL), after, COPIES[copied](after).fit(SIGNAL)):
+        np.testing.assert_allclose(other.weights_, optimizer.weights_, atol=1e-9)
+        np.testing.assert_allclose(other.gradient(v), optimizer.gradient(v), atol=1e-6)
+    assert optimizer.gradient(np.zeros((N, 0))).shape == (N, 0)
+
+
+def test_a_pickle_of_another_process_shares_no_variables(tmp_path):
+    """cvxpy counts its variables: those of a pickle must not be taken for those made after."""
+    own = PortfolioOptimizer.from_cvxpy(*long_short()).fit(SIGNAL)
+    path = tmp_path / "own.pkl"
+    path.write_bytes(pickle.dumps(own))
+    code = (
+        "import pickle, sys, cvxpy\n"
+        "own = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "assert cvxpy.Variable().id > max(v.id for v in own.engine.problem.variables())\n"
+        "print(abs(own.fit(own._matvec.signal).weights_ - pickle.load(open(sys.argv[1], 'rb'))"
+        ".weights_).max() < 1e-9)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "True"

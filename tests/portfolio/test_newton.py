@@ -535,10 +535,7 @@ def test_newton_needs_no_library(monkeypatch):
     assert SLOW.fit().kkt_residual_ < 1e-9
 
 
-def test_library_that_finds_a_program_infeasible(monkeypatch):
-    """Should Newton's method miss the proof."""
-    pytest.importorskip("cvxpy")
-
+def test_linear_programming_proves_what_newtons_method_missed(monkeypatch):
     def proves_nothing(dual, hessian, signal, start=None, **options):
         result = newton(dual, hessian, signal, start, **{"damping": 1.0, **options})
         return NewtonResult(result.point, 1.0, result.n_iter)
@@ -546,9 +543,30 @@ def test_library_that_finds_a_program_infeasible(monkeypatch):
     newton = _newton_engine.semismooth_newton
     monkeypatch.setattr(_newton_engine, "semismooth_newton", proves_nothing)
     monkeypatch.setattr(_newton_engine, "proximal_newton", proves_nothing)
-    with pytest.raises(InfeasiblePortfolioError, match="Clarabel") as raised:
-        PortfolioOptimizer(budget=1.0, max_weights=0.1).fit(SIGNAL)
-    assert raised.value.conflict == []
+    for params, risk, conflict in CONFLICTS.values():
+        with pytest.raises(InfeasiblePortfolioError, match="Farkas") as raised:
+            PortfolioOptimizer(**params).fit(SIGNAL, **risk)
+        assert sorted(raised.value.conflict) == sorted(conflict)
+
+
+def test_the_word_of_a_library_is_no_proof_of_infeasibility(monkeypatch):
+    cp = pytest.importorskip("cvxpy")
+
+    def calls_it_infeasible(problem, **options):
+        problem._status = "infeasible"
+
+    monkeypatch.setattr(_newton_engine, "PATIENCE", 0)
+    monkeypatch.setattr(
+        _newton_engine, "proximal_newton", lambda *args, **options: stay(*args, **options)
+    )
+    monkeypatch.setattr(cp.Problem, "solve", calls_it_infeasible)
+    with pytest.raises(SolverError, match="ended 'infeasible', of which there is no proof"):
+        SLOW.fit()
+
+
+def stay(dual, hessian, signal, **options):
+    options = {"tol": options["tol"], "max_iter": 0, "damping": 1.0}
+    return _newton_engine.semismooth_newton(dual, hessian, signal, None, **options)
 
 
 def test_no_portfolio_is_returned_that_is_not_verified(monkeypatch):
