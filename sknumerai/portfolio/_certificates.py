@@ -71,7 +71,8 @@ class Certificate:
         largest = sizes.max(initial=0.0)
         if largest > 0.0:  # squares of tiny weights would vanish
             largest *= np.sqrt(np.mean((sizes / largest) ** 2))
-        return np.maximum(sizes, largest)
+        judged: Array = np.maximum(sizes, largest)
+        return judged
 
     @cached_property
     def _rows(self) -> tuple[Array, Array]:
