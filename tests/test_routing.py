@@ -170,11 +170,11 @@ def test_scorers_and_displays_lose_no_eras(data, routing):
 
 def test_features_are_not_lost_either(data):
     X, y, eras, _ = data
-    inner = neutral().fit(X, y)
-    outer = NeutralizedRegressor(inner, FeatureNeutralizer()).fit(X, y, features=X[:, :2])
+    outer = NeutralizedRegressor(neutral(), FeatureNeutralizer())
+    outer.fit(X, y, eras=eras, features=X[:, :2])
     assert outer.regressor_.transformer_.n_features_ == 2
     sklearn.set_config(enable_metadata_routing=True)
-    ensemble = VotingRegressor([("a", neutral())]).fit(X, y)
+    ensemble = VotingRegressor([("a", neutral())]).fit(X, y, eras=eras)
     sklearn.set_config(enable_metadata_routing=False)
     with pytest.raises(MissingErasError, match="hands eras and features to"):
         get_era_scorer("fnc")(ensemble, X, y, eras=eras, features=X)

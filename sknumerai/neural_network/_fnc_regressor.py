@@ -256,7 +256,8 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Targets, all finite.
         eras : array-like of shape (n_samples,) or scalar, optional
-            Era of every row. All rows are one era by default.
+            Era of every row. Without, all rows are one era, with a warning; a scalar says that
+            they are.
 
         Returns
         -------

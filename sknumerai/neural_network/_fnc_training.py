@@ -54,7 +54,7 @@ def make_dataset(
             "0.2 for the last fifth."
         )
     check_target(regressor, range(table.n_rows), y)
-    groups = group_eras(eras, table.n_rows)
+    groups = group_eras(eras, table.n_rows, max_rows=0)
     targets = read_targets(y, groups)
     validation_eras = regressor.validation_eras if validate else None
     train, validation = split_eras(groups, validation_eras, regressor.horizon)

@@ -20,10 +20,10 @@ from sklearn.utils.validation import (
 )
 
 from sknumerai._columns import take_columns
-from sknumerai._eras import require_eras
+from sknumerai._eras import group_eras, require_eras
 from sknumerai._routing import accepted_metadata, requests_of
 from sknumerai._rows import check_same_labels
-from sknumerai._sklearn import check_target, validate_table
+from sknumerai._sklearn import _num_samples, check_target, validate_table
 from sknumerai._typing import Array, ArrayLike, FeatureColumns
 
 
@@ -113,7 +113,8 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         eras : array-like of shape (n_samples,) or scalar, optional
             Era of every row. Given here, they are required at `predict`. The regressor gets
-            them, too, where it asks for them.
+            them, too, where it asks for them. Without, all rows are one era, with a warning; a
+            scalar says that they are.
         features : array-like or DataFrame of shape (n_samples, n_features), optional
             Features to neutralize against; X by default.
         **fit_params : dict
@@ -132,6 +133,7 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         check_same_labels(X=X, y=y, eras=eras, features=features)
         X = validate_table(self, X, reset=True, ensure_all_finite=False)
         check_target(self, X, y)
+        group_eras(eras, _num_samples(X), max_rows=0)  # warns: training data are never one era
         y = check_array(y, input_name="y", ensure_2d=False, dtype="numeric")
         routed = self._route("fit", eras, features, X, fit_params)
         fit_cached = check_memory(self.memory).cache(_fit)

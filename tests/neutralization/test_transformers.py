@@ -43,6 +43,8 @@ def _expected_failures(estimator):
     }
 
 
+# the checks of scikit-learn know no eras
+@pytest.mark.filterwarnings("ignore::sknumerai.exceptions.SingleEraWarning")
 @parametrize_with_checks(
     [
         FeatureNeutralizer(feature_columns=slice(1, None)),

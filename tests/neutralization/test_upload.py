@@ -30,7 +30,8 @@ def test_predict_runs_without_the_package(transformer, tmp_path):
     cloudpickle = pytest.importorskip("cloudpickle")
     target, features = make_era(np.random.default_rng(0), 300, 8)
     live = pd.DataFrame(features).add_prefix("feature_")
-    model = NeutralizedRegressor(Ridge(), transformer).fit(live, target + (features[:, 0] - 2) ** 2)
+    model = NeutralizedRegressor(Ridge(), transformer)
+    model.fit(live, target + (features[:, 0] - 2) ** 2, eras="0001")
 
     def predict(live_features):
         predictions = model.predict(live_features, eras="X")
