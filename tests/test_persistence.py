@@ -176,6 +176,8 @@ def test_scorers_and_splitters(name, duplicate):
 
 
 def test_nothing_is_forgotten():
+    for optional in ("torch", "matplotlib"):
+        pytest.importorskip(optional)
     public = {
         name
         for subpackage in set(sknumerai.__all__) - {"__version__", "exceptions"}
