@@ -158,7 +158,7 @@ def test_errors(table):
         churn(table.predictions, **given | {"ids": ["a"] * len(table.stocks)})
     with pytest.raises(ValueError, match=r"ids occur more than once"):
         churn(table.predictions, **given | {"ids": ["a"] * len(table.stocks)}, top_bottom=5)
-    missing = table.stocks.to_numpy(dtype=object)
+    missing = table.stocks.to_numpy(dtype=object, copy=True)
     missing[3] = None
     with pytest.raises(ValueError, match=r"1 of 402 ids are missing, first at row 3"):
         churn(table.predictions, **given | {"ids": missing})
