@@ -40,7 +40,7 @@ test: $(VENV)/.stamp-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-oldest: $(OLDEST)/.stamp
-	$(OLDEST)/bin/python -m pytest -o addopts='--strict-markers --strict-config --import-mode=importlib -rfEs' $(OLDEST_TESTS)
+	$(OLDEST)/bin/python -m pytest -o addopts='--strict-markers --strict-config -rfEs' $(OLDEST_TESTS)
 
 lint: $(VENV)/.stamp-lint
 	$(BIN)/ruff check .

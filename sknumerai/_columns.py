@@ -1,7 +1,7 @@
 """The columns that callers name: lists, regular expressions, callables, positions, slices."""
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import narwhals as nw
@@ -88,27 +88,48 @@ def _positions(table: Table, feature_columns: Any, argument: str) -> list[int]:
     if feature_columns is None:
         wanted = [name for name in names or () if str(name).startswith(FEATURE_PREFIX)]
     elif isinstance(feature_columns, str):
-        wanted = [name for name in names or () if re.search(feature_columns, str(name))]
+        try:
+            pattern = re.compile(feature_columns)
+        except re.error as error:
+            raise ValueError(
+                f"{argument}={feature_columns!r} is no regular expression ({error}); write one "
+                "such as '^feature_'."
+            ) from None
+        wanted = [name for name in names or () if pattern.search(str(name))]
     elif callable(feature_columns):
-        wanted = list(feature_columns(names))
+        chosen = feature_columns(names)
+        if chosen is None or isinstance(chosen, str) or not isinstance(chosen, Iterable):
+            raise ValueError(
+                f"{argument} is a callable that returned {chosen!r}; return a list of names."
+            )
+        wanted = list(chosen)
     else:
         wanted = list(feature_columns)
     if all(isinstance(item, bool | np.bool_) for item in wanted) and wanted:
-        wanted = list(np.flatnonzero(wanted))
+        if len(wanted) != table.n_all_columns:
+            raise ValueError(
+                f"{argument} is a mask of {len(wanted)} for the {table.n_all_columns} columns of "
+                f"{table.name}; pass one value per column."
+            )
+        names, wanted = None, [int(j) for j in np.flatnonzero(wanted)]
+    # where names are numbers, a number is a name
+    by_position = names is None or all(isinstance(name, str) for name in names)
     known: dict[Hashable, int] = {} if names is None else {n: j for j, n in enumerate(names)}
     selected = []
     for item in wanted:
         if item in known:
             selected.append(known[item])
         elif (
-            isinstance(item, int | np.integer)
+            by_position
+            and isinstance(item, int | np.integer)
             and -table.n_all_columns <= item < table.n_all_columns
         ):
             selected.append(int(item) % table.n_all_columns)
         else:
             raise ValueError(
                 f"{argument} names {item!r}, which {table.name} with its "
-                f"{table.n_all_columns} columns{_some(names)} does not hold."
+                f"{table.n_all_columns} columns{_some(table.names)} does not hold"
+                f"{'; its names are numbers, which are no positions' * (not by_position)}."
             )
     if len(set(selected)) < len(selected):
         raise ValueError(f"{argument} names a column twice; name each once.")

@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import Any, TypeGuard
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
 from sknumerai._rows import row_index
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, Eras
 from sknumerai._warnings import callers_level
 from sknumerai.exceptions import MissingErasError, SingleEraWarning
 
@@ -126,7 +126,7 @@ def name_era(label: Hashable) -> str:
 
 
 def group_eras(
-    eras: ArrayLike | None, n_samples: int, *, max_rows: int = MAX_ROWS_WITHOUT_ERAS
+    eras: Eras | None, n_samples: int, *, max_rows: int = MAX_ROWS_WITHOUT_ERAS
 ) -> EraGroups:
     """Group the rows of a table by era.
 
@@ -162,13 +162,20 @@ def group_eras(
         return EraGroups([None], [slice(0, n_samples)], n_samples)
     if _is_scalar(eras):
         return EraGroups([eras], [slice(0, n_samples)], n_samples)
+    if not n_samples:
+        raise ValueError("There are no rows; pass at least one.")
     labels, categories = _as_labels(eras)
     if len(labels) != n_samples:
         raise ValueError(
             f"eras has {len(labels)} labels for {n_samples} rows; pass one label per row "
             "(or one scalar for a single era)."
         )
-    codes, unique = pd.factorize(labels)
+    try:
+        codes, unique = pd.factorize(labels)
+    except TypeError as error:
+        raise ValueError(
+            f"eras must be hashable labels such as numbers or text ({error}); convert them."
+        ) from None
     missing = np.flatnonzero(codes < 0)
     if len(missing):
         raise ValueError(
@@ -181,7 +188,7 @@ def group_eras(
     return EraGroups(list(unique), rows, n_samples, categories, row_index(eras))
 
 
-def _is_scalar(eras: Any) -> bool:
+def _is_scalar(eras: Any) -> TypeGuard[Hashable]:
     return isinstance(eras, str | bytes | numbers.Number | date | np.generic) or (
         isinstance(eras, np.ndarray) and eras.ndim == 0
     )
@@ -203,6 +210,8 @@ def _as_labels(eras: Any) -> tuple[Any, list[Hashable] | None]:
         labels[:] = eras
         return labels, None
     labels = np.asarray(eras)
+    if labels.dtype == np.float16:
+        labels = labels.astype(np.float64)  # which pandas has no index for
     if labels.ndim != 1:
         raise ValueError(
             f"eras must be one-dimensional with one label per row; found shape {labels.shape}."
@@ -219,7 +228,7 @@ def _as_slice(rows: Array) -> Rows:
     return slice(first, last + 1) if last - first + 1 == len(rows) else rows
 
 
-def require_eras(eras: ArrayLike | None, *, given_at_fit: bool, caller: str) -> None:
+def require_eras(eras: Eras | None, *, given_at_fit: bool, caller: str) -> None:
     """Insist on eras where they were given at fit.
 
     Parameters
@@ -250,6 +259,8 @@ def _chronological(labels: Sequence[Hashable], categories: list[Hashable] | None
         return sorted(range(len(labels)), key=lambda i: place[labels[i]])
     keys = [_era_key(label) for label in labels]
     kinds = {kind for kind, _ in keys if kind != "live"}
+    if kinds == {"date"} and len({key.tzinfo is None for kind, key in keys if kind == "date"}) > 1:
+        raise ValueError("Some eras have a time zone and others have none; give all or none one.")
     if len(kinds) > 1 or "unknown" in kinds:
         example = next(
             (label for label, key in zip(labels, keys, strict=True) if key[0] == "unknown"),
@@ -277,5 +288,8 @@ def _era_key(label: Hashable) -> tuple[str, Any]:
         if re.fullmatch(r"(era[ _-]?)?\d+(\.\d+)?", text):
             return "number", float(re.sub(r"^era[ _-]?", "", text))
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}([t ].*)?", text):
-            return "date", pd.Timestamp(text)
+            try:
+                return "date", pd.Timestamp(text)
+            except ValueError:  # no such day
+                return "unknown", 0
     return ("live", 0) if label is None else ("unknown", 0)

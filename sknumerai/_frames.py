@@ -9,8 +9,8 @@ import pandas as pd
 from sklearn.utils.validation import check_array
 
 from sknumerai._eras import EraGroups, Rows, name_era
-from sknumerai._rows import row_index
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._rows import check_column_names, row_index
+from sknumerai._typing import Array, ArrayLike, Column, Container, Frame
 
 
 class Table:
@@ -37,6 +37,7 @@ class Table:
         allow_nan: bool = False,
     ):
         self.name, self.allow_nan = name, allow_nan
+        _check_container(data, name)
         native = nw.from_native(data, eager_only=True, allow_series=True, pass_through=True)
         if isinstance(native, nw.Series):
             native = native.to_frame()
@@ -47,6 +48,8 @@ class Table:
             all_names: list[Any] | None = list(native.columns)
         else:
             array = np.asarray(native)
+            if array.dtype == object and allow_nan:
+                array = _with_nan(array, name)
             array = array.reshape(-1, 1) if array.ndim == 1 else array
             if array.ndim != 2:
                 raise ValueError(f"{name} must be two-dimensional; found shape {array.shape}.")
@@ -155,6 +158,30 @@ class Table:
         )
 
 
+def _check_container(data: Any, name: str) -> None:
+    """Refuse what is no table, and what numpy would take for another one."""
+    if data is None:
+        raise ValueError(f"{name} is None; pass one value per row.")
+    if isinstance(data, np.ma.MaskedArray):
+        raise ValueError(f"{name} is a masked array, whose mask would be lost; fill it first.")
+    if hasattr(data, "toarray") or (np.ndim(data) == 0 and not hasattr(data, "__array__")):
+        advice = "pass an array, Series or DataFrame with one row per stock"
+        if hasattr(data, "collect"):
+            advice = "collect it first"
+        elif hasattr(data, "toarray"):
+            advice = "pass it as a dense array"
+        raise ValueError(f"{name} is a {type(data).__name__}; {advice}.")
+    check_column_names(data, name)
+
+
+def _with_nan(array: Array, name: str) -> Array:
+    """Numbers in an array of objects, with NaN for None."""
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must hold numbers; found other objects. Convert it.") from None
+
+
 def numeric_table(data: ArrayLike, name: str, *, allow_nan: bool = False) -> Table:
     """A table of numbers, such as predictions.
 
@@ -200,6 +227,11 @@ def many_columns(data: ArrayLike, name: str, *, allow_nan: bool = False) -> Tabl
     return table
 
 
+def n_dimensions(data: Any) -> int:
+    """Number of dimensions of an array or table in any container."""
+    return np.ndim(data)
+
+
 def _count_bad(values: Array) -> str:
     n_nan, n_inf = int(np.isnan(values).sum()), int(np.isinf(values).sum())
     parts = [f"{n_nan} NaN"] * bool(n_nan) + [f"{n_inf} infinite (inf)"] * bool(n_inf)
@@ -243,7 +275,7 @@ def read_predictions(table: Table, groups: EraGroups) -> Table:
     return table.with_values(values)
 
 
-def like_input(values: Array, data: Any, names: Sequence[Any] | None = None) -> Any:
+def like_input(values: Array, data: Any, names: Sequence[Any] | None = None) -> Container:
     """Values of shape (n_rows, n_columns) in the container that the caller passed.
 
     Parameters
@@ -259,15 +291,16 @@ def like_input(values: Array, data: Any, names: Sequence[Any] | None = None) -> 
         if values.shape[1] == 1 and names is None:
             if isinstance(data, pd.Series):
                 return pd.Series(values[:, 0], index=data.index, name=data.name)
-            return nw.new_series(
-                native.name, values[:, 0], backend=native.implementation
-            ).to_native()
+            series = nw.new_series(native.name, values[:, 0], backend=native.implementation)
+            column: Column = series.to_native()
+            return column
         names = [native.name] if names is None else names
     elif isinstance(native, nw.DataFrame):
         names = native.columns if names is None else names
     else:
-        return values[:, 0] if np.ndim(data) == 1 and values.shape[1] == 1 else values
+        return values[:, 0] if n_dimensions(data) == 1 and values.shape[1] == 1 else values
     if isinstance(data, pd.Series | pd.DataFrame):
         return pd.DataFrame(values, index=data.index, columns=list(names))
     columns = {str(name): values[:, j] for j, name in enumerate(names)}
-    return nw.from_dict(columns, backend=native.implementation).to_native()
+    frame: Frame = nw.from_dict(columns, backend=native.implementation).to_native()
+    return frame

@@ -18,7 +18,7 @@ from sklearn.utils.metadata_routing import (
 )
 
 from sknumerai._sklearn import is_search
-from sknumerai._typing import ArrayLike
+from sknumerai._typing import ArrayLike, Eras
 from sknumerai.exceptions import MissingErasError
 
 _AT_PREDICTION = ("predict", "transform")
@@ -94,7 +94,7 @@ def accepted_metadata(estimator: Any, method: str, metadata: dict[str, Any]) -> 
 
 
 def split_metadata(
-    estimator: Any, eras: ArrayLike, params: Mapping[str, Any]
+    estimator: Any, eras: Eras, params: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Metadata for ``fit`` and for ``predict``, as scikit-learn's `cross_val_predict` routes it.
 

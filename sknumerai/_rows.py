@@ -33,6 +33,21 @@ def row_index(data: Any) -> pd.Index | None:
     return data.index if isinstance(data, pd.Series | pd.DataFrame) else None
 
 
+def check_column_names(data: Any, name: str) -> None:
+    """Insist that the columns of a pandas frame have different names.
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(data, pd.DataFrame) and not data.columns.is_unique:
+        repeated = data.columns[data.columns.duplicated()]
+        raise ValueError(
+            f"{name} has {len(repeated)} columns with a name that another column has, first "
+            f"{repeated[0]!r}; give every column a name of its own."
+        )
+
+
 def check_same_rows(*tables: HasRows) -> None:
     """Check that all tables of a call hold the same rows in the same order.
 

@@ -3,18 +3,20 @@
 And how its estimators check tables, for which scikit-learn would convert a frame whole.
 """
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import narwhals as nw
 import pandas as pd
-from sklearn.base import _fit_context
+from sklearn.base import _fit_context as _sklearn_fit_context
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     Interval,
+    Options,
     StrOptions,
     validate_parameter_constraints,
-    validate_params,
 )
+from sklearn.utils._param_validation import validate_params as _validate_params
 from sklearn.utils.parallel import _get_threadpool_controller
 from sklearn.utils.validation import (
     _check_feature_names_in,
@@ -24,8 +26,11 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from sknumerai._rows import check_column_names
+
 __all__ = [
     "Interval",
+    "Options",
     "StrOptions",
     "_check_feature_names_in",
     "_check_method_params",
@@ -39,6 +44,26 @@ __all__ = [
     "validate_params",
     "validate_table",
 ]
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def validate_params(
+    constraints: Mapping[str, Sequence[object]], *, prefer_skip_nested_validation: bool
+) -> Callable[[Function], Function]:
+    """Check arguments by constraints; scikit-learn's, with the decorated function's own type."""
+    decorator: Callable[[Function], Function] = _validate_params(
+        constraints, prefer_skip_nested_validation=prefer_skip_nested_validation
+    )
+    return decorator
+
+
+def _fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Function], Function]:
+    """Check parameters, and checks of nested ones; typed as above."""
+    decorator: Callable[[Function], Function] = _sklearn_fit_context(
+        prefer_skip_nested_validation=prefer_skip_nested_validation
+    )
+    return decorator
 
 
 def is_search(estimator: Any) -> bool:
@@ -62,6 +87,7 @@ def validate_table(estimator: Any, X: Any, *, reset: bool, **checks: Any) -> Any
     **checks : dict
         Of ``check_array``, for what is no frame.
     """
+    check_column_names(X, "X")
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         return validate_data(estimator, X, reset=reset, dtype="numeric", **checks)

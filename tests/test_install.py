@@ -1,5 +1,6 @@
 """The base install suffices, and says what to install where it does not."""
 
+import importlib
 import json
 import os
 import re
@@ -15,81 +16,94 @@ from sknumerai._optional import import_optional
 
 PACKAGE = Path(sknumerai.__file__).parent
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+BASE_INSTALL = Path(__file__).with_name("_base_install.py")
 
-# What only an extra brings, and what nobody should wait for who does not use it.
-OPTIONAL = ("cvxpy", "cvxpylayers", "interpret", "matplotlib", "numerapi", "polars", "pyarrow")
-OPTIONAL += ("safetensors", "skorch", "torch", "torchsort", "typer")
-
-BLOCK_OPTIONAL = f"""
-import sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {OPTIONAL}:
-            raise ModuleNotFoundError(f"No module named {{name!r}} (blocked)", name=name)
-
-sys.meta_path.insert(0, Blocker())
-"""
+MODULES = ["sknumerai", *(f"sknumerai.{name}" for name in (*sknumerai._SUBPACKAGES, "cli"))]
 
 
-def run_in_clean_interpreter(code):
-    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What one fresh interpreter finds in which nothing optional can be imported."""
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, BASE_INSTALL, *MODULES],
+        cwd=tmp_path_factory.mktemp("nowhere"),
+        env=os.environ | {"PYTHONPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("module", ["sknumerai", "sknumerai.neutralization", "sknumerai.datasets"])
-def test_import_loads_no_optional_dependency(module):
-    # pandas itself loads pyarrow where it is installed: count only what comes on top of the base
-    loaded = run_in_clean_interpreter(
-        "import json, sys, narwhals, numpy, pandas, scipy, sklearn, tqdm\n"
-        "base = set(sys.modules)\n"
-        f"import {module}\n"
-        f"print(json.dumps(sorted((set(sys.modules) - base) & set({OPTIONAL}))))"
-    )
-    assert json.loads(loaded) == []
+class TestImport:
+    def test_of_the_package_loads_no_subpackage(self, found):
+        assert found["subpackages"] == []
+
+    def test_asks_for_no_optional_dependency(self, found):
+        """On top of the base: pandas itself loads pyarrow where it is installed."""
+        names = [*MODULES, "sknumerai.portfolio.PortfolioOptimizer"]
+        assert found["asked for"] == {name: [] for name in names}
 
 
-def test_import_of_the_package_loads_no_subpackage():
-    loaded = run_in_clean_interpreter(
-        "import sys, sknumerai\nprint('sknumerai.neutralization' in sys.modules)"
-    )
-    assert loaded.strip() == "False"
+# What is called, the package that it asks for first, and the extra that brings it.
+CALLS = [
+    ("EraScoresDisplay.plot", "matplotlib", "plot"),
+    ("FeatureExposureDisplay.plot", "matplotlib", "plot"),
+    ("TCProxyDisplay.plot", "matplotlib", "plot"),
+    ("fit_tc_proxies", "interpret", "interpret"),
+    ("fetch_tournament", "numerapi", "data"),
+    ("read_tournament", "pyarrow", "data"),
+    ("write_tournament", "pyarrow", "data"),
+    ("PortfolioOptimizer(engine='cvxpylayers')", "cvxpy", "cvxpy"),
+    ("portfolio.PortfolioLayer", "torch", "torch"),
+    ("portfolio.StakeWeightedPortfolio", "torch", "torch"),
+    ("neural_network.fnc_loss", "torch", "torch"),
+    ("neural_network.soft_rank", "torch", "torch"),
+    ("FNCRegressor.fit", "torch", "torch"),
+    ("NeuralTrader.fit", "torch", "torch"),
+]
 
 
-@pytest.mark.parametrize("module", ["sknumerai", "sknumerai.neutralization", "sknumerai.datasets"])
-def test_import_without_optional_dependencies(module):
-    run_in_clean_interpreter(BLOCK_OPTIONAL + f"import {module}")
+class TestWithoutOptionalDependencies:
+    @pytest.mark.parametrize(("call", "package", "extra"), CALLS)
+    def test_an_error_names_the_extra(self, found, call, package, extra):
+        message = found["errors"][call]
+        assert message.startswith(f"{package} could not be imported ")
+        assert message.endswith(f"install it with pip install 'sknumerai[{extra}]'.")
+
+    def test_all_calls_are_checked(self, found):
+        assert sorted(found["errors"]) == sorted(call for call, *_ in CALLS)
+
+    @pytest.mark.parametrize("package", ["typer", "pyarrow"])
+    def test_the_command_says_so_in_one_sentence(self, found, package):
+        code, out, err = found["command without"][package]
+        assert code == 2
+        assert out == ""
+        assert err.startswith(f"error: {package} could not be imported")
+        assert err.endswith("install it with pip install 'sknumerai[cli]'.\n")
+        assert len(err.splitlines()) == 1
+
+    def test_neutralization_works(self, found):
+        exposures = found["exposures"]
+        assert exposures["prediction"] > 0.5
+        assert exposures["neutralize"] < 1e-9
+        assert exposures["clip_exposure"] < 0.1 + 1e-6
 
 
-def test_neutralization_without_optional_dependencies():
-    run_in_clean_interpreter(
-        BLOCK_OPTIONAL
-        + """
-import numpy as np
-import pandas as pd
-from sknumerai.neutralization import clip_exposure, neutralize
+@pytest.mark.parametrize("name", ["sknumerai", "sknumerai.portfolio", "sknumerai.neural_network"])
+class TestNamesImportedOnFirstUse:
+    def test_are_listed_and_no_others_exist(self, name):
+        module = importlib.import_module(name)
+        assert dir(module) == sorted(module.__all__)
+        with pytest.raises(AttributeError, match="has no attribute 'PortfolioLayers'"):
+            _ = module.PortfolioLayers
 
-rng = np.random.default_rng(0)
-features = pd.DataFrame(rng.integers(0, 5, size=(60, 3)), columns=["a", "b", "c"], dtype="int8")
-predictions = pd.Series(rng.normal(size=60) + features["a"], name="prediction")
-eras = np.repeat(["0001", "0002"], 30)
-
-def max_exposure(result):
-    return max(
-        abs(np.corrcoef(result[eras == era], features.loc[eras == era, name])[0, 1])
-        for era in np.unique(eras)
-        for name in features
-    )
-
-assert max_exposure(predictions) > 0.5
-assert max_exposure(neutralize(predictions, features, eras=eras)) < 1e-9
-assert max_exposure(clip_exposure(predictions, features, 0.1, eras=eras)) < 0.1 + 1e-6
-"""
-    )
+    def test_are_there_with_torch(self, name):
+        pytest.importorskip("torch", reason="needs the extra torch")
+        module = importlib.import_module(name)
+        for attribute in module.__all__:
+            assert getattr(module, attribute) is not None
 
 
 def test_import_optional_returns_the_module():

@@ -10,6 +10,7 @@ from sknumerai._kernels.correlation import (
 )
 from sknumerai._kernels.projection import ZERO_RESIDUAL
 from sknumerai._kernels.ranks import normalize_columns
+from sknumerai._kernels.units import in_units
 from sknumerai._typing import Array
 
 NEARLY_NOTHING = 1e-12  # share of a sum of squares below which its difference has few digits
@@ -90,7 +91,9 @@ def _as_buckets(targets: Array) -> Array:
     """Centred targets; those in [0, 1] on the scale 0 to 4 first."""
     if ((targets >= 0.0) & (targets <= 1.0)).all():
         targets = targets * BUCKETS
-    return targets - targets.mean()
+    scaled, unit = in_units(targets)
+    centred: Array = (scaled - scaled.mean()) * unit
+    return centred
 
 
 def _covariances(
@@ -107,8 +110,10 @@ def _covariances(
     nothing = np.linalg.norm(left, axis=0) < ZERO_RESIDUAL * np.sqrt(squares[copies])
     shares[copies[nothing]] = np.nan  # what is left of a copy of the reference is rounding noise
     if top_bottom is None:  # the residual itself need not be formed
-        return (targets @ predictions - (targets @ reference) * shares) / len(targets)
+        covariances: Array = (targets @ predictions - (targets @ reference) * shares) / len(targets)
+        return covariances
     residual = predictions - np.outer(reference, shares)
     ends = top_and_bottom(residual, top_bottom)
     kept = np.take_along_axis(residual, ends, axis=0)
-    return np.einsum("ij,ij->j", targets[ends], kept) / len(ends)
+    covariances = np.einsum("ij,ij->j", targets[ends], kept) / len(ends)
+    return covariances

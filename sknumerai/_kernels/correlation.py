@@ -7,6 +7,7 @@ import numpy as np
 from sknumerai._kernels.projection import FeatureProjection
 from sknumerai._kernels.ranks import normalize_columns
 from sknumerai._kernels.standardized_features import StandardizedFeatures
+from sknumerai._kernels.units import centre, in_units
 from sknumerai._typing import Array
 
 MAX_MISSING_TARGETS = 0.2  # share of an era's rows, as in numerai-tools
@@ -93,14 +94,18 @@ def pearson(targets: Array, predictions: Array) -> Array:
     correlations : ndarray of shape (m,)
         NaN where one of the two is constant.
     """
-    left = targets.reshape(len(targets), -1) - targets.mean(axis=0)
-    right = predictions - predictions.mean(axis=0)
+    left, right = (_centred(values) for values in (targets.reshape(len(targets), -1), predictions))
     sizes = np.sqrt(np.einsum("ij,ij->j", left, left) * np.einsum("ij,ij->j", right, right))
-    constant = (np.ptp(targets.reshape(left.shape), axis=0) == 0.0) | (
-        np.ptp(predictions, axis=0) == 0.0
-    )
+    constant = (np.ptp(left, axis=0) == 0.0) | (np.ptp(right, axis=0) == 0.0)
     products = np.einsum("ij,ij->j", np.broadcast_to(left, right.shape), right)
-    return products / np.where(constant, np.nan, sizes)
+    correlations: Array = products / np.where(constant, np.nan, sizes)
+    return correlations
+
+
+def _centred(values: Array) -> Array:
+    """Columns less their means, in units in which they can be squared."""
+    scaled, _ = in_units(values)
+    return centre(scaled)
 
 
 def end_pearson(targets: Array, predictions: Array, top_bottom: int | None) -> Array:
@@ -150,8 +155,9 @@ def numerai_correlation(
     ----------
     numerai-tools, ``numerai_tools.scoring.numerai_corr``.
     """
-    known, centred = known_targets(targets)
-    centred = signed_power(centred - centred.mean(), target_power)
+    known, values = known_targets(targets)
+    values, _ = in_units(values)
+    centred = signed_power(values - values.mean(), target_power)
     ranked = signed_power(normalize_columns(rows_of(predictions, known), "gaussian"))
     return end_pearson(centred, ranked, top_bottom)
 

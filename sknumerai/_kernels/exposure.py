@@ -4,6 +4,7 @@ import numpy as np
 
 from sknumerai._kernels.correlation import top_and_bottom
 from sknumerai._kernels.standardized_features import StandardizedFeatures
+from sknumerai._kernels.units import centre, in_units
 from sknumerai._typing import Array
 
 
@@ -29,7 +30,8 @@ def exposures(predictions: Array, features: Array, *, top_bottom: int | None = N
             exposures(predictions[rows, j : j + 1], features[rows]) for j, rows in enumerate(ends.T)
         ]
         return np.concatenate(parts)
-    centred = predictions - predictions.mean(axis=0, dtype=np.float64)
+    scaled, _ = in_units(predictions)
+    centred = centre(scaled)
     constant = np.ptp(predictions, axis=0) == 0.0
     sizes = np.where(constant, 1.0, np.linalg.norm(centred, axis=0))
     correlations = StandardizedFeatures(features).rmatmul(centred / sizes).T
@@ -39,7 +41,8 @@ def exposures(predictions: Array, features: Array, *, top_bottom: int | None = N
 
 def max_exposures(predictions: Array, features: Array, *, top_bottom: int | None = None) -> Array:
     """Largest absolute exposure of every prediction, shape (m,); see `exposures`."""
-    return np.abs(exposures(predictions, features, top_bottom=top_bottom)).max(axis=1)
+    largest: Array = np.abs(exposures(predictions, features, top_bottom=top_bottom)).max(axis=1)
+    return largest
 
 
 def dissimilarities(predictions: Array, examples: Array, features: Array) -> Array:
@@ -59,4 +62,5 @@ def dissimilarities(predictions: Array, examples: Array, features: Array) -> Arr
     found = exposures(np.column_stack([examples, predictions]), features)
     example, others = found[0], found[1:]
     size = example @ example
-    return 1.0 - others @ example / (size if size > 0.0 else np.nan)
+    distances: Array = 1.0 - others @ example / (size if size > 0.0 else np.nan)
+    return distances

@@ -3,10 +3,18 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.linalg import cho_solve, lapack
+from scipy.linalg import LinAlgError
 
-from sknumerai._kernels.linalg import pivoted_cholesky
+from sknumerai._kernels.linalg import (
+    cholesky_factor,
+    cholesky_solve,
+    independent_columns,
+    least_squares,
+    pivoted_cholesky,
+    solve_upper,
+)
 from sknumerai._kernels.standardized_features import StandardizedFeatures
+from sknumerai._kernels.units import centre, in_units
 from sknumerai._typing import Array
 
 OFFICIAL_RCOND = 1e-6  # of numerai-tools
@@ -32,6 +40,9 @@ class FeatureProjection:
     Parameters
     ----------
     features : StandardizedFeatures
+    official : bool
+        Whether that rule applies, which ignores features that are small beside others; if not,
+        the features are taken at unit norm, whatever their scale.
 
     Notes
     -----
@@ -42,8 +53,8 @@ class FeatureProjection:
     n k² + k³/3 flops once, then 4 n k per column and refinement.
     """
 
-    def __init__(self, features: StandardizedFeatures):
-        self.features = features
+    def __init__(self, features: StandardizedFeatures, *, official: bool = True):
+        self.features, self.official = features, official
         self._solve: Solve | None = None
         if features.n > features.k + 1:
             self._solve = _single_precision_solve(features) or _pivoted_solve(features)
@@ -62,15 +73,19 @@ class FeatureProjection:
         weights : ndarray of shape (k, m)
             Of the standardized features.
         """
-        centred = predictions - predictions.mean(axis=0)
+        scaled, units = in_units(predictions)
+        centred = centre(scaled)
         refined = self._refine(centred)
         if refined is None and self._solve is not None:  # single precision did not suffice
             self._solve = _pivoted_solve(self.features)
             refined = self._refine(centred)
-        residual, weights = refined or _official_split(predictions, self.features)
-        size = np.linalg.norm(predictions, axis=0)
+        if refined is None:
+            split = _official_split if self.official else _orthogonal_split
+            refined = split(scaled, self.features)
+        residual, weights = refined
+        size = np.linalg.norm(scaled, axis=0)
         residual[:, np.linalg.norm(residual, axis=0) < ZERO_RESIDUAL * size] = 0.0
-        return residual, weights
+        return residual * units, weights * units
 
     def _refine(self, centred: Array) -> tuple[Array, Array] | None:
         """Residual and weights by iterative refinement; None if it does not converge."""
@@ -92,14 +107,18 @@ def _single_precision_solve(features: StandardizedFeatures) -> Solve | None:
     """Approximate solutions of R w = g, or None where R is not safely positive definite."""
     if not features.exact or features.k <= SMALL:
         return None
-    factor, info = lapack.spotrf(features.gram(np.float32).T, lower=1, clean=0, overwrite_a=1)
-    if info != 0 or np.diag(factor).min() ** 2 < SAFE_SINGLE_PIVOT:
+    try:
+        factor = cholesky_factor(features.gram(np.float32).T, overwrite=True)
+    except LinAlgError:
+        return None
+    if np.diag(factor).min() ** 2 < SAFE_SINGLE_PIVOT:
         return None
 
     def solve(gradient: Array) -> Array:
         size = np.maximum(np.linalg.norm(gradient, axis=0), np.finfo(np.float32).tiny)
         right = (gradient / size).astype(np.float32)
-        return cho_solve((factor, True), right, check_finite=False) * size
+        solution: Array = cholesky_solve(factor, right) * size
+        return solution
 
     return solve
 
@@ -112,7 +131,7 @@ def _pivoted_solve(features: StandardizedFeatures) -> Solve | None:
 
     def solve(gradient: Array) -> Array:
         weights = np.zeros_like(gradient)
-        weights[independent] = cho_solve((factor, True), gradient[independent], check_finite=False)
+        weights[independent] = cholesky_solve(factor, gradient[independent])
         return weights
 
     return solve
@@ -121,14 +140,28 @@ def _pivoted_solve(features: StandardizedFeatures) -> Solve | None:
 def _official_split(predictions: Array, features: StandardizedFeatures) -> tuple[Array, Array]:
     """Residual and weights exactly as numerai-tools has them."""
     design = official_design(features)
-    weights = np.linalg.lstsq(design, predictions, rcond=OFFICIAL_RCOND)[0]
+    weights = least_squares(design, predictions, rcond=OFFICIAL_RCOND)
     norms = features.norms * features.unit
     return predictions - design @ weights, weights[:-1] * norms[:, None]
 
 
+def _orthogonal_split(predictions: Array, features: StandardizedFeatures) -> tuple[Array, Array]:
+    """Residual and weights by an orthonormal basis of the standardized features."""
+    basis, triangle, independent = independent_columns(features.dense())
+    residual, parts = centre(predictions), np.zeros((basis.shape[1], predictions.shape[1]))
+    for _ in range(2):  # once more for what rounding left
+        part = basis.T @ residual
+        residual, parts = residual - basis @ part, parts + part
+    weights = np.zeros((features.k, predictions.shape[1]))
+    weights[independent] = solve_upper(triangle, parts)
+    return residual, weights
+
+
 def official_design(features: StandardizedFeatures) -> Array:
     """The features as given and a constant, shape (n, k + 1), float64."""
-    return np.column_stack([features.features * features.unit, np.ones(features.n)])
+    scaled = np.ndim(features.unit) == 0
+    given = features.features * features.unit if scaled else features.features
+    return np.column_stack([given, np.ones(features.n)]).astype(np.float64, copy=False)
 
 
 def neutral_predictions(predictions: Array, features: Array, proportions: Sequence[float]) -> Array:

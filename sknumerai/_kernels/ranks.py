@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.special import ndtri
 
+from sknumerai._kernels.units import in_units
 from sknumerai._typing import Array, Normalize, Scale
 
 
@@ -95,9 +96,12 @@ def scale_columns(predictions: Array, scale: Scale) -> Array:
     """
     if scale is None:
         return predictions
+    predictions, _ = in_units(predictions)
     low = predictions.min(axis=0)
     spread = np.ptp(predictions, axis=0)
     spread[spread == 0.0] = np.nan
     if scale == "minmax":
-        return (predictions - low) / spread
-    return predictions / np.where(np.isnan(spread), np.nan, predictions.std(axis=0))
+        scaled: Array = (predictions - low) / spread
+        return scaled
+    scaled = predictions / np.where(np.isnan(spread), np.nan, predictions.std(axis=0))
+    return scaled

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 
 import numpy as np
-from scipy.linalg import blas
 
-from sknumerai._kernels.linalg import one_thread
+from sknumerai._kernels.linalg import lower_gram, one_thread
+from sknumerai._kernels.units import in_units
 from sknumerai._typing import Array
 
 BLOCK_SIZE = 2**18  # values converted at a time, so that a block stays in the cache
 GRAM_ROWS = 32
 SMALL_GRAM = 512  # features up to which a second thread costs more than it brings
 EXACT_FLOAT32 = 2**24  # integers below are exact in float32
-CONSTANT_COLUMN = 1e-20  # share of a sum of squares left after centring that is rounding
+FAR_OFF = 4.0  # a mean, in ranges of its numbers, from which on its own rounding error matters
 QUARTERS = 4  # steps in which scaled tournament features come: 0, 0.25, 0.5, 0.75, 1
 
 
@@ -34,8 +34,9 @@ class StandardizedFeatures:
     n, k : int
     features : ndarray of shape (n, k)
         Those given; floats that all are small multiples of 1/4 as int8, in that unit.
-    unit : float
-        What a 1 of `features` is in those given: 1/4 for such floats, else 1.
+    unit : float or ndarray of shape (k,)
+        What a 1 of the numbers used here is in those given: 1/4 for such floats; powers of two for
+        features that are too large or too small to be squared; else 1.
     means, norms : ndarray of shape (k,), float64
         In that unit. The norm of a constant feature is set to 1.
     constant : ndarray of shape (k,), bool
@@ -53,7 +54,8 @@ class StandardizedFeatures:
     """
 
     def __init__(self, features: Array):
-        self.features, self.unit = features, 1.0
+        self.features = features
+        self.unit: float | Array = 1.0
         self.n, self.k = features.shape
         self._by_row = features.flags.c_contiguous or not features.flags.f_contiguous
         if features.dtype.kind == "f":
@@ -61,13 +63,13 @@ class StandardizedFeatures:
             if integers is not None:
                 features, self.unit = integers, 1.0 / QUARTERS
         self.features = features
+        self._scale: Array | None = None
+        self._drift: Array | None = None
         self.exact = features.dtype.kind in "biu" and (
             self.n * max(int(features.max()), -int(features.min())) ** 2 < EXACT_FLOAT32
         )
         with one_thread():
-            sums, squares = self._moments()
-        self.means = sums / self.n
-        self.constant = squares <= CONSTANT_COLUMN * (squares + sums * self.means)
+            squares = self._exact_moments() if self.exact else self._moments()
         self.norms = np.sqrt(np.where(self.constant, 1.0, squares))
 
     def _blocks(self) -> Iterator[tuple[slice, slice]]:
@@ -90,30 +92,55 @@ class StandardizedFeatures:
             integers[block] = steps
         return integers
 
-    def _moments(self) -> tuple[Array, Array]:
-        """Column sums, and sums of squares about the column means."""
-        squares = np.zeros(self.k)
-        if not self.exact:
-            sums = self.features.sum(axis=0, dtype=np.float64)
-            self.means = sums / self.n
-            for rows, columns in self._blocks():
-                block = self._block(rows, columns)
-                squares[columns] += np.einsum("ij,ij->j", block, block)
-            return sums, squares
-        sums = np.zeros(self.k)
+    def _exact_moments(self) -> Array:
+        """Sums of squares about the column means, of integers whose sums are exact."""
+        sums, squares = np.zeros(self.k), np.zeros(self.k)
         ones = np.ones(self.n, dtype=np.float32)
         for rows, columns in self._blocks():
             block = self.features[rows, columns].astype(np.float32)
             sums[columns] += ones[rows] @ block
             block *= block
             squares[columns] += ones[rows] @ block
-        return sums, (self.n * squares - sums**2) / self.n
+        self.means = sums / self.n
+        about_means: Array = (self.n * squares - sums**2) / self.n
+        self.constant = about_means == 0.0  # exact up to the division
+        return about_means
+
+    def _moments(self) -> Array:
+        """Sums of squares about the column means, of anything else."""
+        lowest, highest = self.features.min(axis=0), self.features.max(axis=0)
+        self.constant = lowest == highest
+        _, units = in_units(np.stack([lowest, highest]).astype(np.float64))
+        if (units != 1.0).any():
+            self._scale, self.unit = 1.0 / units, units
+        self.means = np.zeros(self.k)
+        self.means = self._sums() / self.n
+        # The mean of large numbers that hardly vary is off by more than a rounding error of what
+        # they vary by: it is computed once more, from the numbers less their mean.
+        if (np.abs(self.means) > FAR_OFF * (highest / units - lowest / units)).any():
+            self._drift = self._sums() / self.n
+        squares = np.zeros(self.k)
+        for rows, columns in self._blocks():
+            block = self._block(rows, columns)
+            squares[columns] += np.einsum("ij,ij->j", block, block)
+        return squares
+
+    def _sums(self) -> Array:
+        """Sums of the columns less their means as they are known so far."""
+        sums = np.zeros(self.k)
+        for rows, columns in self._blocks():
+            sums[columns] += self._block(rows, columns).sum(axis=0)
+        return sums
 
     def _block(self, rows: slice, columns: slice) -> Array:
         """A block in float64; floats are centred, lest large means cost digits."""
         block = self.features[rows, columns].astype(np.float64)
+        if self._scale is not None:
+            block *= self._scale[columns]
         if not self.exact:
             block -= self.means[columns]
+        if self._drift is not None:
+            block -= self._drift[columns]
         return block
 
     def rmatmul(self, vectors: Array) -> Array:
@@ -146,14 +173,19 @@ class StandardizedFeatures:
             self.features.take(columns, axis=1) if self._by_row else self.features[:, columns]
         )
         part.n, part.k = part.features.shape
-        part.exact, part.unit, part._by_row = self.exact, self.unit, self._by_row
+        part.exact, part._by_row = self.exact, self._by_row
+        part.unit = self.unit if np.ndim(self.unit) == 0 else np.asarray(self.unit)[columns]
+        part._scale = None if self._scale is None else self._scale[columns]
+        part._drift = None if self._drift is None else self._drift[columns]
         part.means, part.norms = self.means[columns], self.norms[columns]
         part.constant = self.constant[columns]
         return part
 
     def dense(self) -> Array:
         """X itself, shape (n, k)."""
-        block = self.features - self.means
+        block: Array = self._block(slice(None), slice(None))
+        if self.exact:
+            block -= self.means
         block /= self.norms
         block[:, self.constant] = 0.0
         return block
@@ -170,10 +202,10 @@ class StandardizedFeatures:
         """
         gram = np.empty((self.k, self.k), dtype=dtype)
         if self.exact:
-            product = _lower_product(self.features.astype(np.float32))
+            product = self._lower_gram(self.features.astype(np.float32))
             sums = np.rint(self.means * self.n)
         else:
-            product = _lower_product(self._block(slice(None), slice(None)))
+            product = self._lower_gram(self._block(slice(None), slice(None)))
         scale = np.where(self.constant, 0.0, 1.0 / self.norms)
         for start in range(0, self.k, GRAM_ROWS):  # one pass through memory, in cached pieces
             rows, columns = slice(start, start + GRAM_ROWS), slice(0, start + GRAM_ROWS)
@@ -191,11 +223,6 @@ class StandardizedFeatures:
         np.fill_diagonal(gram, 1.0)
         return gram
 
-
-def _lower_product(block: Array) -> Array:
-    """AᵀA, of which the lower triangle is valid, by the BLAS that factorizes it later."""
-    syrk = blas.ssyrk if block.dtype == np.float32 else blas.dsyrk
-    with one_thread() if block.shape[1] <= SMALL_GRAM else nullcontext():
-        if block.flags.f_contiguous:
-            return syrk(1.0, block, trans=1, lower=1)
-        return syrk(1.0, block.T, lower=0).T
+    def _lower_gram(self, block: Array) -> Array:
+        with one_thread() if self.k <= SMALL_GRAM else nullcontext():
+            return lower_gram(block)

@@ -146,8 +146,8 @@ def _variants(raw: pd.Series, features: pd.DataFrame, eras: pd.Series, n_jobs: i
         "scale": "minmax",
         "n_jobs": n_jobs,
     }
-    clipped = clip_exposure(raw, features, MAX_EXPOSURE, **options)
-    neutral = neutralize(raw, features, proportion=PROPORTIONS, **options)
+    clipped: pd.Series = clip_exposure(raw, features, MAX_EXPOSURE, **options)
+    neutral: pd.DataFrame = neutralize(raw, features, proportion=PROPORTIONS, **options)
     return pd.concat(
         [
             raw,
@@ -160,7 +160,7 @@ def _variants(raw: pd.Series, features: pd.DataFrame, eras: pd.Series, n_jobs: i
 
 def _table(per_era: pd.DataFrame) -> str:
     """Statistics of every variant over the validation eras."""
-    summary = score_summary(per_era)
+    summary: Any = score_summary(per_era)  # the stubs do not know rows of a MultiIndex
     rows = [
         [
             name,

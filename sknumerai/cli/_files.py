@@ -76,7 +76,8 @@ def read_columns(path: Path, columns: Sequence[str] | None = None) -> pd.DataFra
     with open_parquet(path) as file:
         if columns is not None:
             columns = list(dict.fromkeys([*columns, *index_columns(file.schema_arrow)]))
-        return file.read(columns=columns).to_pandas()
+        table: pd.DataFrame = file.read(columns=columns).to_pandas()
+        return table
 
 
 def check_suffix(option: str, path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
@@ -241,7 +242,7 @@ def read_csv(path: Path, text: Sequence[str] = (ID,)) -> pd.DataFrame:
             read_options=csv.ReadOptions(block_size=size),
             convert_options=csv.ConvertOptions(column_types=dict.fromkeys(text, pa.string())),
         )
-        frame = table.to_pandas()
+        frame: pd.DataFrame = table.to_pandas()
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise ValueError(f"this is no CSV ({error}); download or write it again.") from error
     for name in text:
@@ -259,7 +260,8 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             names = list(dict.fromkeys([*chosen, ID, *index_columns(file.schema_arrow)]))
             names = [name for name in names if name in file.schema_arrow.names]
         try:
-            return file.read(columns=names).to_pandas()
+            table: pd.DataFrame = file.read(columns=names).to_pandas()
+            return table
         except OSError as error:
             raise ValueError(
                 f"path={str(path)!r} is damaged ({error}); download or write it again."

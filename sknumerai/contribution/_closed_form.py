@@ -56,7 +56,8 @@ def closed_form_gradient(
 
 def deproject(vector: Array, direction: Array) -> Array:
     """A vector without its part along a direction."""
-    return vector - direction * ((direction @ vector) / (direction @ direction))
+    rest: Array = vector - direction * ((direction @ vector) / (direction @ direction))
+    return rest
 
 
 def _norm(meta_model: Array) -> float:

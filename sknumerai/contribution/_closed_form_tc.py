@@ -1,37 +1,76 @@
 """The functions closed_form_tc() and adversarial_prediction()."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Required, Unpack, overload
 
 import numpy as np
 import pandas as pd
 
 from sknumerai._era_loop import map_eras
 from sknumerai._eras import group_eras
-from sknumerai._frames import like_input, numeric_table, one_column, read_predictions
+from sknumerai._frames import like_input, n_dimensions, numeric_table, one_column, read_predictions
 from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import StrOptions, validate_params
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import (
+    Array,
+    ArrayLike,
+    ArrayOrList,
+    Container,
+    Eras,
+    FloatArray,
+    OneColumn,
+    PolarsFrame,
+    Same,
+)
 from sknumerai.contribution._closed_form import FORMS, Form, closed_form_gradient, deproject
-from sknumerai.contribution._inverse_hessian import EraHessians, inverse_hessian
+from sknumerai.contribution._inverse_hessian import (
+    EraHessians,
+    Hessian,
+    HessianOfEra,
+    inverse_hessian,
+)
 from sknumerai.portfolio import PortfolioOptimizer
-from sknumerai.portfolio._interface import RiskData, RiskTables
+from sknumerai.portfolio._interface import Risk, RiskData, RiskTables
 
 __all__ = ["adversarial_prediction", "closed_form_tc"]
 
 
+class _Options(Risk, total=False):
+    hessian: Required[Hessian]
+    form: Form
+    eras: Eras | None
+
+
+@overload
+def closed_form_tc(
+    predictions: OneColumn,
+    meta_model: ArrayLike,
+    returns: ArrayLike,
+    **options: Unpack[_Options],
+) -> pd.Series: ...
+@overload
+def closed_form_tc(
+    predictions: pd.DataFrame | PolarsFrame | Sequence[Sequence[float]],
+    meta_model: ArrayLike,
+    returns: ArrayLike,
+    **options: Unpack[_Options],
+) -> pd.DataFrame: ...
+@overload
+def closed_form_tc(
+    predictions: Array, meta_model: ArrayLike, returns: ArrayLike, **options: Unpack[_Options]
+) -> pd.Series | pd.DataFrame: ...
 @validate_params({"form": [StrOptions(set(FORMS))]}, prefer_skip_nested_validation=True)
 def closed_form_tc(
     predictions: ArrayLike,
     meta_model: ArrayLike,
     returns: ArrayLike,
     *,
-    hessian: Any,
+    hessian: Hessian,
     form: Form = "current",
-    eras: ArrayLike | None = None,
-    **risk: Any,
-) -> Any:
+    eras: Eras | None = None,
+    **risk: Unpack[Risk],
+) -> pd.Series | pd.DataFrame:
     r"""True Contribution in closed form.
 
     With p a prediction, m the meta model, y the returns, O the optimizer, C the cost it weighs
@@ -115,7 +154,7 @@ def closed_form_tc(
         index=pd.Index(groups.labels, name="era"),
         columns=pd.Index(table.labels),
     )
-    return scores if np.ndim(predictions) == 2 else scores.iloc[:, 0]
+    return scores if n_dimensions(predictions) == 2 else scores.iloc[:, 0]
 
 
 def closed_form_of_era(
@@ -135,7 +174,13 @@ def closed_form_of_era(
     return gradient @ predictions - gradient @ model
 
 
-def adversarial_prediction(expected_meta_model: ArrayLike, *, hessian: Any) -> Any:
+@overload
+def adversarial_prediction(
+    expected_meta_model: ArrayOrList, *, hessian: HessianOfEra
+) -> FloatArray: ...
+@overload
+def adversarial_prediction(expected_meta_model: Same, *, hessian: HessianOfEra) -> Same: ...
+def adversarial_prediction(expected_meta_model: ArrayLike, *, hessian: HessianOfEra) -> Container:
     r"""The prediction that gains "current" TC without any information of its own.
 
     With :math:`\bar m` the expected meta model and h the inverse Hessian:

@@ -11,7 +11,7 @@ from sknumerai._frames import Table
 from sknumerai._typing import Aggregate, Array
 from sknumerai.contribution._closed_form import FORMS, Form, closed_form_gradient
 from sknumerai.contribution._gradient_cache import GRADIENTS, CandidateGradient
-from sknumerai.contribution._inverse_hessian import EraHessians, inverse_hessian
+from sknumerai.contribution._inverse_hessian import EraHessians, HessianOfEra, inverse_hessian
 from sknumerai.contribution._scorer import ContributionScorer, RiskColumns
 from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._interface import RISK_NAMES, RiskData, optimizer_content
@@ -72,7 +72,7 @@ class ClosedFormTC(ContributionScorer):
         self,
         form: Form = "current",
         *,
-        hessian: Any = None,
+        hessian: float | dict[Any, HessianOfEra] | None = None,
         optimizer: PortfolioOptimizer | None = None,
         risk_columns: RiskColumns | None = None,
         aggregate: Aggregate = "mean",

@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 
 from sknumerai._optional import import_optional
 from sknumerai._sklearn import Interval, validate_params
-from sknumerai._typing import Array
+from sknumerai._typing import Array, RandomState
 from sknumerai.contribution._true_contribution import draw_seed
 
 __all__ = ["TCProxyFit", "fit_tc_proxies"]
@@ -19,7 +19,7 @@ __all__ = ["TCProxyFit", "fit_tc_proxies"]
 SHARE = Interval(Real, 0, 1, closed="neither")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TCProxyFit:
     """What scores say about True Contribution.
 
@@ -49,6 +49,12 @@ class TCProxyFit:
     r2_test: float
     test_eras: list[Hashable]
 
+    def __repr__(self) -> str:
+        return (
+            f"TCProxyFit({len(self.shapes)} scores, r2_train={self.r2_train:.3f}, "
+            f"r2_test={self.r2_test:.3f}, {len(self.test_eras)} test eras)"
+        )
+
 
 @validate_params(
     {
@@ -67,9 +73,9 @@ def fit_tc_proxies(
     validation_size: float = 0.15,
     interactions: int = 0,
     outer_bags: int = 14,
-    random_state: Any = None,
+    random_state: RandomState = None,
     n_jobs: int | None = None,
-    **params: Any,
+    **params: object,
 ) -> TCProxyFit:
     """Explain True Contribution by other scores, with an Explainable Boosting Machine.
 

@@ -1,6 +1,6 @@
 """What callers of contribution functions pass, checked: stakes, returns and user predictions."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ def read_stakes(
 
     Parameters
     ----------
-    stakes : array-like of shape (n_users,), Series, or DataFrame of eras × users
+    stakes : array-like of shape (n_users,), Series, dict, or DataFrame of eras × users
     labels : sequence
         The eras.
     names : sequence or None
@@ -49,8 +49,11 @@ def read_stakes(
     ValueError
         If stakes are negative, NaN or infinite, or do not match eras or users.
     """
-    per_era = isinstance(stakes, pd.DataFrame)
-    if per_era:
+    if isinstance(stakes, Mapping):
+        stakes = pd.Series(stakes)
+        if names is not None and set(stakes.index) == set(names):
+            stakes = stakes.loc[list(names)]
+    if isinstance(stakes, pd.DataFrame):
         missing = [label for label in labels if label not in stakes.index]
         if missing:
             raise ValueError(
@@ -59,7 +62,8 @@ def read_stakes(
             )
         if not stakes.index.is_unique:
             raise ValueError("stakes have several rows for an era; pass one row per era.")
-    users = stakes.columns if per_era else getattr(stakes, "index", None)
+    per_era = isinstance(stakes, pd.DataFrame)
+    users = stakes.columns if isinstance(stakes, pd.DataFrame) else getattr(stakes, "index", None)
     if isinstance(users, pd.Index) and names is not None and list(users) != list(names):
         shared = len(set(users) & set(names))
         if shared:
@@ -69,7 +73,8 @@ def read_stakes(
                 f"{'' if per_era else '.loc'}[user_predictions.columns]."
             )
     try:
-        values = np.asarray(stakes.loc[list(labels)] if per_era else stakes, dtype=np.float64)
+        rows = stakes.loc[list(labels)] if isinstance(stakes, pd.DataFrame) else stakes
+        values = np.asarray(rows, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"stakes must be numbers ({error}); convert them.") from None
     if values.shape != ((len(labels), n_users) if per_era else (n_users,)):

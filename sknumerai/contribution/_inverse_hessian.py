@@ -4,20 +4,24 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, cast
 
 import numpy as np
-import scipy.linalg
-from scipy.linalg import lapack
-from scipy.sparse import issparse
+from scipy.linalg import LinAlgError, lapack
+from scipy.sparse import issparse, sparray, spmatrix
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from sknumerai._eras import Rows
 from sknumerai._frames import numeric_table
+from sknumerai._kernels.linalg import cholesky_factor, cholesky_solve
 from sknumerai._rows import HasRows, RowLabels, row_index
-from sknumerai._typing import Array
+from sknumerai._typing import Array, ArrayLike
 from sknumerai.exceptions import SolverError
 from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._interface import RiskData, covariance_root, make_engine
 
 Solve = Callable[[Array], Array]
+HessianOfEra = (
+    ArrayLike | tuple[ArrayLike, ...] | LinearOperator | sparray | spmatrix | PortfolioOptimizer
+)
+Hessian = HessianOfEra | Mapping[Any, HessianOfEra]  # by era, see ArraysByEra
 
 SINGULAR = 1e-14  # reciprocal condition number
 CG_TOLERANCE = 1e-13
@@ -162,8 +166,8 @@ def _cholesky(matrix: Array, n: int) -> Solve:
     if np.abs(matrix - matrix.T).max(initial=0.0) > ROUNDING * np.abs(matrix).max(initial=0.0):
         raise ValueError("hessian is not symmetric; pass (H + H.T) / 2.")
     try:
-        factor = scipy.linalg.cholesky(matrix, lower=True, check_finite=False)
-    except scipy.linalg.LinAlgError:
+        factor = cholesky_factor(matrix)
+    except LinAlgError:
         raise ValueError(
             "hessian is singular or indefinite; the optimizer's cost must be strictly convex."
         ) from None
@@ -173,7 +177,7 @@ def _cholesky(matrix: Array, n: int) -> Solve:
             f"hessian is singular to working precision (reciprocal condition {condition:.0e}); the "
             "optimizer's cost must be strictly convex."
         )
-    return lambda vector: scipy.linalg.cho_solve((factor, True), vector, check_finite=False)
+    return lambda vector: cholesky_solve(factor, vector)
 
 
 def _woodbury(parts: tuple[Any, ...], n: int) -> Solve:
@@ -185,12 +189,12 @@ def _woodbury(parts: tuple[Any, ...], n: int) -> Solve:
     k = loadings.shape[1]
     root = np.eye(k) if len(parts) == 2 else covariance_root(parts[2], k, "hessian's covariance")
     scaled = loadings @ root / np.sqrt(diagonal)[:, None]
-    inner = scipy.linalg.cho_factor(np.eye(k) + scaled.T @ scaled, lower=True)
+    inner = cholesky_factor(np.eye(k) + scaled.T @ scaled)
     size = np.sqrt(diagonal)
 
     def solve(vector: Array) -> Array:
         whitened = vector / size
-        return (whitened - scaled @ scipy.linalg.cho_solve(inner, scaled.T @ whitened)) / size
+        return (whitened - scaled @ cholesky_solve(inner, scaled.T @ whitened)) / size
 
     return solve
 

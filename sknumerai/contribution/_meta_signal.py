@@ -62,7 +62,8 @@ def meta_signal_adjoint(
     size = _root_mean_square(signal)
     unit = signal / size
     gradient = (signal_scale / size) * (gradient - unit * (unit @ gradient) / len(unit))
-    return power * np.abs(total / largest) ** (power - 1.0) * gradient / largest
+    adjoint: Array = power * np.abs(total / largest) ** (power - 1.0) * gradient / largest
+    return adjoint
 
 
 def _powers(values: Array, power: float) -> Array:

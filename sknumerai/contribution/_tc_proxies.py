@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,11 @@ from sknumerai._eras import group_eras
 from sknumerai._frames import many_columns, one_column
 from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import Interval, validate_params
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, Eras
 from sknumerai._warnings import warn_of_eras
 from sknumerai.contribution._inputs import user_table
 from sknumerai.contribution._proxies import proxies_of_era
-from sknumerai.contribution._true_contribution import true_contribution
+from sknumerai.contribution._true_contribution import ContributionOptions, true_contribution
 from sknumerai.exceptions import ConstantPredictionWarning
 from sknumerai.portfolio import PortfolioOptimizer
 
@@ -41,14 +41,14 @@ def tc_proxies(
     features: ArrayLike,
     example_predictions: ArrayLike,
     meta_model: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     targets: ArrayLike | None = None,
     optimizer: PortfolioOptimizer | None = None,
     contributions: pd.DataFrame | None = None,
     top_bottom: int = 200,
     n_jobs: int | None = None,
     verbose: bool | int = False,
-    **params: Any,
+    **params: Unpack[ContributionOptions],
 ) -> pd.DataFrame:
     """True Contribution of every user and era, beside the scores that may stand in for it.
 
@@ -189,6 +189,7 @@ def tc_proxies(
         ConstantPredictionWarning,
     )
     if contributions is None:
+        assert stakes is not None
         contributions = true_contribution(
             user_predictions,
             stakes,

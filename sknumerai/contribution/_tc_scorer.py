@@ -8,7 +8,7 @@ import numpy as np
 from sknumerai._era_loop import EraValues
 from sknumerai._frames import Table
 from sknumerai._sklearn import validate_parameter_constraints
-from sknumerai._typing import Aggregate, Array, ArrayLike
+from sknumerai._typing import Aggregate, Array, ArrayLike, RandomState
 from sknumerai.contribution._era_gradient import GradientConvention, Rounds, era_gradient
 from sknumerai.contribution._gradient_cache import GRADIENTS, CandidateGradient
 from sknumerai.contribution._inputs import read_stakes
@@ -94,7 +94,7 @@ class TCScorer(ContributionScorer):
         power: float = 1.5,
         risk_columns: RiskColumns | None = None,
         aggregate: Aggregate = "mean",
-        random_state: Any = None,
+        random_state: RandomState = None,
     ):
         validate_parameter_constraints(
             {
@@ -131,7 +131,7 @@ class TCScorer(ContributionScorer):
         parts = [repr(self.optimizer)]
         if self.stakes is not None:
             rounds = self.rounds
-            parts.append(f"stakes of {np.shape(self.stakes)[-1]} users")
+            parts.append(f"stakes of {np.asarray(self.stakes).shape[-1]} users")
             parts += [f"n_rounds={rounds.n_rounds}", f"dropout={rounds.dropout}"]
         aggregate = getattr(self.aggregate, "__name__", None) or repr(self.aggregate)
         return f"TCScorer({', '.join(parts)}, aggregate={aggregate})"

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal, Required, Unpack, overload
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from sknumerai._eras import group_eras
 from sknumerai._frames import one_column
 from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import Interval, StrOptions, validate_params
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, Eras, RandomState
 from sknumerai._warnings import warn_of_eras
 from sknumerai.contribution._era_gradient import (
     FEW_FREE,
@@ -28,7 +28,7 @@ from sknumerai.contribution._inputs import read_stakes, user_table
 from sknumerai.contribution._users import UserSignals
 from sknumerai.exceptions import ConstantPredictionWarning, FewFreeAssetsWarning
 from sknumerai.portfolio import PortfolioOptimizer
-from sknumerai.portfolio._interface import RiskData, RiskTables, make_engine
+from sknumerai.portfolio._interface import Risk, RiskData, RiskTables, make_engine
 
 __all__ = ["ContributionInfo", "true_contribution"]
 
@@ -43,7 +43,7 @@ ROUNDS_CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ContributionInfo:
     """How the contributions of one era came about.
 
@@ -72,14 +72,58 @@ class ContributionInfo:
     kkt_residual: Array
     spread: pd.Series
 
+    def __repr__(self) -> str:
+        n_rounds, n_stocks = self.portfolios.shape
+        return (
+            f"ContributionInfo(era={self.era!r}, {n_rounds} rounds, {n_stocks} stocks, "
+            f"kkt_residual={self.kkt_residual.max():.1e})"
+        )
 
-def draw_seed(random_state: Any) -> int:
+
+def draw_seed(random_state: RandomState) -> int:
     """A seed, the given one if it is an integer already."""
     if isinstance(random_state, Integral):
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
+class ContributionOptions(Risk, total=False):
+    """Arguments of `true_contribution` that `tc_proxies` passes on."""
+
+    n_rounds: int
+    dropout: float
+    gradient: GradientConvention
+    gaussianize: bool
+    signal_scale: float | None
+    power: float
+    random_state: RandomState
+
+
+class _Options(ContributionOptions, total=False):
+    optimizer: Required[PortfolioOptimizer]
+    eras: Eras | None
+    n_jobs: int | None
+    verbose: bool | int
+
+
+@overload
+def true_contribution(
+    user_predictions: ArrayLike,
+    stakes: ArrayLike,
+    returns: ArrayLike,
+    *,
+    return_info: Literal[False] = ...,
+    **options: Unpack[_Options],
+) -> pd.DataFrame: ...
+@overload
+def true_contribution(
+    user_predictions: ArrayLike,
+    stakes: ArrayLike,
+    returns: ArrayLike,
+    *,
+    return_info: Literal[True],
+    **options: Unpack[_Options],
+) -> tuple[pd.DataFrame, dict[Hashable, ContributionInfo]]: ...
 @validate_params(
     {
         **ROUNDS_CONSTRAINTS,
@@ -95,19 +139,19 @@ def true_contribution(
     returns: ArrayLike,
     *,
     optimizer: PortfolioOptimizer,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     n_rounds: int = 100,
     dropout: float = 0.5,
     gradient: GradientConvention = "raw",
     gaussianize: bool = True,
     signal_scale: float | None = 1e-3,
     power: float = 1.5,
-    random_state: Any = None,
+    random_state: RandomState = None,
     n_jobs: int | None = None,
     return_info: bool = False,
     verbose: bool | int = False,
-    **risk: Any,
-) -> Any:
+    **risk: Unpack[Risk],
+) -> pd.DataFrame | tuple[pd.DataFrame, dict[Hashable, ContributionInfo]]:
     r"""True Contribution: gradient of the portfolio's return with respect to each user's stake.
 
     With P the users' signals (normal quantiles of tie-kept ranks), w their stakes after dropout

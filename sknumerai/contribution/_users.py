@@ -100,8 +100,10 @@ class UserSignals:
     def block(self, columns: slice) -> Array:
         """Signals of some users, shape (len(columns), n), float64."""
         if self._ranks is not None:
-            return self._table[self._ranks[columns]]
-        return self._read(columns).astype(np.float64)
+            block: Array = self._table[self._ranks[columns]]
+            return block
+        block = self._read(columns).astype(np.float64)
+        return block
 
     def weighted_sums(self, weights: Array) -> Array:
         """Signals times weights, shape (n, k), for weights of shape (n_users, k)."""

@@ -130,7 +130,7 @@ class EraReader:
             f"{len(self.columns)} columns)"
         )
 
-    def __iter__(self) -> Iterator[tuple[Any, pd.DataFrame]]:
+    def __iter__(self) -> Iterator[tuple[EraLabel, pd.DataFrame]]:
         n_labels = int(self._codes.max()) + 1
         counts = np.bincount(self._codes, minlength=n_labels)
         first = np.full(n_labels, len(self._codes))

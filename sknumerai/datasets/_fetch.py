@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sklearn.utils import Bunch
 
@@ -28,13 +28,20 @@ _PARQUET_MAGIC = b"PAR1"
 _RESUME_SECONDS = 24 * 3600
 
 
+class Client(Protocol):
+    """What is used of ``numerapi.NumerAPI``."""
+
+    def list_datasets(self) -> Iterable[str]: ...
+    def download_dataset(self, name: str, path: str, /) -> object: ...
+
+
 def fetch_tournament(
     version: str = "v5.0",
     *,
     files: Iterable[str] | str | None = None,
     data_home: str | PathLike[str] | None = None,
     refresh: bool = False,
-    client: Any = None,
+    client: Client | None = None,
     verbose: bool = True,
 ) -> Bunch:
     """Download files of the tournament and return their paths.

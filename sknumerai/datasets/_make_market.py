@@ -1,12 +1,10 @@
 """A synthetic market in memory, with a risk model and the predictions of many users."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch, check_random_state
 
-from sknumerai._typing import Array
+from sknumerai._typing import Array, RandomState
 from sknumerai.datasets._market import MarketGenerator
 from sknumerai.datasets._market_users import (
     EXAMPLE_EXPOSURE,
@@ -35,7 +33,7 @@ def make_market(
     user_exposure: tuple[float, float] = (0.0, 0.4),
     user_overlap: tuple[float, float] = (0.0, 0.6),
     as_frame: bool = True,
-    random_state: Any = None,
+    random_state: RandomState = None,
 ) -> Bunch:
     r"""Generate a market for a portfolio optimizer, and users whose contribution can be judged.
 

@@ -1,14 +1,13 @@
 """Synthetic returns with momentum."""
 
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 from scipy.signal import lfilter
 from sklearn.utils import check_random_state
 
 from sknumerai._sklearn import Interval, validate_params
-from sknumerai._typing import Array
+from sknumerai._typing import Array, RandomState
 
 __all__ = ["make_momentum_returns"]
 
@@ -29,7 +28,7 @@ def make_momentum_returns(
     rho: float,
     *,
     volatility: float = 1.0,
-    random_state: Any = None,
+    random_state: RandomState = None,
 ) -> Array:
     r"""Draw independent series of returns, each of which a little repeats the one before.
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from sknumerai._typing import RandomState
 from sknumerai.datasets._generator import Era, TournamentGenerator
 
 __all__ = ["make_tournament"]
@@ -25,7 +26,7 @@ def make_tournament(
     missing_eras: int | None = None,
     live: bool = False,
     as_frame: bool = True,
-    random_state: Any = None,
+    random_state: RandomState = None,
 ) -> Bunch:
     r"""Generate a tournament with the shape, scale and traps of the real one.
 

@@ -173,17 +173,20 @@ class FrameBuilder:
             first, n = int(row_numbers[0]), len(row_numbers)
             if int(row_numbers[-1]) - first + 1 == n:
                 return pd.RangeIndex(first, first + n)
-            return pd.Index(row_numbers)
+            index: pd.Index = pd.Index(row_numbers)
+            return index
         # pandas stores an index without a name under a placeholder.
         labels = [None if name.startswith("__index_level_") else name for name in self._index]
         arrays = [self._to_pandas(name) for name in self._index]
         if len(arrays) == 1:
-            return pd.Index(arrays[0], name=labels[0])
+            index = pd.Index(arrays[0], name=labels[0])
+            return index
         return pd.MultiIndex.from_arrays(arrays, names=labels)
 
     def _to_pandas(self, name: str) -> pd.Series:
         pa = import_optional("pyarrow", extra="data")
-        return pa.chunked_array(self._chunks[name]).unify_dictionaries().to_pandas()
+        series: pd.Series = pa.chunked_array(self._chunks[name]).unify_dictionaries().to_pandas()
+        return series
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from os import PathLike
-from typing import Any
 
 import pandas as pd
 
@@ -22,7 +21,7 @@ def iter_eras(
     eras: Sequence[EraLabel] | None = None,
     every: int = 1,
     batch_size: int | None = None,
-) -> Iterator[tuple[Any, pd.DataFrame]]:
+) -> Iterator[tuple[EraLabel, pd.DataFrame]]:
     """Iterate over the eras of a parquet file in bounded memory.
 
     The arguments are checked by the call, before the first era is asked for. Use

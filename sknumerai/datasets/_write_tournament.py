@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_scalar
 from tqdm import tqdm
 
 from sknumerai._optional import import_optional
+from sknumerai._typing import RandomState
 from sknumerai.datasets._generator import TournamentGenerator
 from sknumerai.datasets._make_tournament import era_frame
 
@@ -37,7 +38,7 @@ def write_tournament(
     missing_eras: int | None = None,
     eras_per_row_group: int = 4,
     overwrite: bool = False,
-    random_state: Any = None,
+    random_state: RandomState = None,
     verbose: bool = False,
 ) -> Bunch:
     """Write a synthetic tournament in the files of the real one.

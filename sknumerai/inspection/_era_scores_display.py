@@ -1,7 +1,6 @@
 """The class EraScoresDisplay."""
 
-from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -9,9 +8,12 @@ import pandas as pd
 from sknumerai._kernels.aggregate import sharpe
 from sknumerai._routing import predict_with_metadata
 from sknumerai._sklearn import StrOptions, validate_params
-from sknumerai._typing import ArrayLike
+from sknumerai._typing import ArrayLike, Eras, Predictor, ScoreFunction
 from sknumerai.inspection._axes import finish, label_eras, name_of, new_axes
 from sknumerai.metrics import era_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Kind = Literal["cumulative", "bar"]
 
@@ -69,18 +71,18 @@ class EraScoresDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: Predictor,
         X: ArrayLike,
         y: ArrayLike | None,
         *,
-        eras: ArrayLike,
-        metric: str | Callable[..., Any] = "numerai_corr",
+        eras: Eras,
+        metric: str | ScoreFunction = "numerai_corr",
         features: ArrayLike | None = None,
         meta_model: ArrayLike | None = None,
         benchmark: ArrayLike | None = None,
         example_predictions: ArrayLike | None = None,
         kind: Kind = "cumulative",
-        ax: Any = None,
+        ax: "Axes | None" = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> Self:
@@ -131,14 +133,14 @@ class EraScoresDisplay:
         y_true: ArrayLike | None,
         y_pred: ArrayLike,
         *,
-        eras: ArrayLike,
-        metric: str | Callable[..., Any] = "numerai_corr",
+        eras: Eras,
+        metric: str | ScoreFunction = "numerai_corr",
         features: ArrayLike | None = None,
         meta_model: ArrayLike | None = None,
         benchmark: ArrayLike | None = None,
         example_predictions: ArrayLike | None = None,
         kind: Kind = "cumulative",
-        ax: Any = None,
+        ax: "Axes | None" = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> Self:
@@ -191,7 +193,7 @@ class EraScoresDisplay:
         *,
         metric_name: str = "score",
         kind: Kind = "cumulative",
-        ax: Any = None,
+        ax: "Axes | None" = None,
         **kwargs: Any,
     ) -> Self:
         """Plot scores as metrics give them with ``aggregate=None``.
@@ -223,7 +225,12 @@ class EraScoresDisplay:
         prefer_skip_nested_validation=True,
     )
     def plot(
-        self, *, kind: Kind = "cumulative", ax: Any = None, drawdown: bool = True, **kwargs: Any
+        self,
+        *,
+        kind: Kind = "cumulative",
+        ax: "Axes | None" = None,
+        drawdown: bool = True,
+        **kwargs: Any,
     ) -> Self:
         """Draw the scores.
 

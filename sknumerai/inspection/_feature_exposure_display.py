@@ -1,16 +1,19 @@
 """The class FeatureExposureDisplay."""
 
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
 
 from sknumerai._routing import predict_with_metadata
 from sknumerai._sklearn import Interval, validate_params
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, Eras, Predictor
 from sknumerai.inspection._axes import finish, name_of, new_axes
 from sknumerai.metrics import feature_exposure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 ROW_HEIGHT = 0.24  # inches for each bar
 
@@ -67,14 +70,14 @@ class FeatureExposureDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: Predictor,
         X: ArrayLike,
         *,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
         features: ArrayLike | None = None,
         limit: float | None = None,
         max_features: int | None = 20,
-        ax: Any = None,
+        ax: "Axes | None" = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> Self:
@@ -116,10 +119,10 @@ class FeatureExposureDisplay:
         y_pred: ArrayLike,
         features: ArrayLike,
         *,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
         limit: float | None = None,
         max_features: int | None = 20,
-        ax: Any = None,
+        ax: "Axes | None" = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> Self:
@@ -172,7 +175,7 @@ class FeatureExposureDisplay:
         *,
         limit: float | None = None,
         max_features: int | None = 20,
-        ax: Any = None,
+        ax: "Axes | None" = None,
         **kwargs: Any,
     ) -> Self:
         """Draw the exposures, the largest on top.

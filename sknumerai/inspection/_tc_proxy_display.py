@@ -12,6 +12,8 @@ from sknumerai._typing import Array
 from sknumerai.inspection._axes import finish
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from sknumerai.contribution import TCProxyFit
 
 PANEL_SIZE = (2.3, 2.0)  # inches, of one shape
@@ -84,7 +86,7 @@ class TCProxyDisplay:
 
     @classmethod
     def from_fit(
-        cls, fit: "TCProxyFit", *, axes: Sequence[Any] | None = None, **kwargs: Any
+        cls, fit: "TCProxyFit", *, axes: "Sequence[Axes] | None" = None, **kwargs: Any
     ) -> Self:
         """Plot a fit.
 
@@ -101,7 +103,7 @@ class TCProxyDisplay:
         """
         return cls(fit.importances, fit.shapes, r2_test=fit.r2_test).plot(axes=axes, **kwargs)
 
-    def plot(self, *, axes: Sequence[Any] | None = None, **kwargs: Any) -> Self:
+    def plot(self, *, axes: "Sequence[Axes] | None" = None, **kwargs: Any) -> Self:
         """Draw the importances, and the shape of every score, the most important first.
 
         The scale of the effects is common to all shapes. The outermost half percent of the rows

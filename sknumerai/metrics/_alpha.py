@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack, overload
 
 import numpy as np
 import pandas as pd
@@ -10,25 +10,47 @@ import pandas as pd
 from sknumerai._era_loop import map_eras
 from sknumerai._frames import Table, like_input, many_columns, one_column
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, Array, ArrayLike
+from sknumerai._typing import (
+    Aggregate,
+    Array,
+    ArrayLike,
+    ArrayOrList,
+    Container,
+    Eras,
+    FloatArray,
+    Same,
+    Score,
+)
 from sknumerai._warnings import warn_of_nan
 from sknumerai.metrics._per_era import (
     AGGREGATE,
     read_and_group,
+    read_targets,
     score_predictions,
 )
 from sknumerai.metrics._weights import alpha_scores, neutral_weights, portfolio_gradient
 
 
+class _Options(TypedDict, total=False):
+    neutralizers: Required[ArrayLike]
+    sample_weights: Required[ArrayLike]
+    eras: Eras | None
+    normalize: bool
+
+
+@overload
+def neutralized_weights(y_pred: ArrayOrList, **options: Unpack[_Options]) -> FloatArray: ...
+@overload
+def neutralized_weights(y_pred: Same, **options: Unpack[_Options]) -> Same: ...
 @validate_params({"normalize": ["boolean"]}, prefer_skip_nested_validation=True)
 def neutralized_weights(
     y_pred: ArrayLike,
     *,
     neutralizers: ArrayLike,
     sample_weights: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     normalize: bool = False,
-) -> Any:
+) -> Container:
     """Neutral portfolio weights of predictions, era by era, as Numerai Signals makes them.
 
     With s the predictions' normal quantiles raised to the power 1.5, v the sample weights and N
@@ -94,9 +116,9 @@ def alpha(
     *,
     neutralizers: ArrayLike,
     sample_weights: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Alpha of Numerai Signals: what neutral portfolio weights earn, per era.
 
     The mean over stocks of the product of `neutralized_weights` and the centred target [1]_.
@@ -149,7 +171,7 @@ def alpha(
         y_pred,
         many_columns(neutralizers, "neutralizers"),
         one_column(sample_weights, "sample_weights"),
-        y_true=y_true,
+        targets=read_targets(y_true),
         eras=eras,
         aggregate=aggregate,
     )
@@ -160,12 +182,12 @@ def meta_portfolio_contribution(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    stakes: ArrayLike | Mapping[Any, float],
+    stakes: ArrayLike | Mapping[str, float] | Mapping[int, float],
     neutralizers: ArrayLike,
     sample_weights: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Meta portfolio contribution (MPC) of Numerai Signals, per era.
 
     The gradient, with respect to the stakes, of what the stake-weighted average of all
@@ -231,7 +253,7 @@ def meta_portfolio_contribution(
         y_pred,
         many_columns(neutralizers, "neutralizers"),
         one_column(sample_weights, "sample_weights"),
-        y_true=y_true,
+        targets=read_targets(y_true),
         eras=eras,
         aggregate=aggregate,
     )
@@ -259,4 +281,5 @@ def _stake_shares(stakes: Any, names: list[Any]) -> Array:
             "stakes must be finite, not negative, and not all zero; "
             f"{int((~(values >= 0.0)).sum())} of {len(values)} are NaN or negative."
         )
-    return values / values.sum()
+    shares: Array = values / values.sum()
+    return shares

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from sknumerai._kernels import contribution, correlation, exposure
-from sknumerai._typing import Array
+from sknumerai._typing import Array, NamedAggregate
 from sknumerai.metrics import (
     _alpha,
     _churn,
@@ -70,7 +70,7 @@ class Metric:
     kernel: Callable[..., Array] | None = None
     official: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    aggregates: tuple[str, ...] = ()
+    aggregates: tuple[NamedAggregate, ...] = ()
     smaller_is_better: bool = False
     is_score: bool = True
     default: bool = False
@@ -101,7 +101,8 @@ def _tables(*names: str, **others: str) -> dict[str, str]:
     return {name: name for name in names} | others
 
 
-_SCORE, _RISK = ("mean", "sharpe"), ("std", "max_drawdown")
+_SCORE: tuple[NamedAggregate, ...] = ("mean", "sharpe")
+_RISK: tuple[NamedAggregate, ...] = ("std", "max_drawdown")
 _CORR: dict[str, Any] = {
     "function": _numerai_corr.numerai_corr,
     "kernel": correlation.numerai_correlation,

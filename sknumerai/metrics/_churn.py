@@ -1,15 +1,16 @@
 """The functions churn(), neutral_churn() and neutral_churn_penalty()."""
 
+from collections.abc import Sequence
 from functools import partial
 from numbers import Real
-from typing import Any
+from typing import overload
 
 import numpy as np
 from scipy.special import expit
 
 from sknumerai._frames import many_columns
 from sknumerai._sklearn import Interval, validate_params
-from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai._typing import Aggregate, Array, ArrayLike, Column, Eras, FloatArray, Score
 from sknumerai.metrics._pairs import N_PREVIOUS, score_pairs
 from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM
 from sknumerai.metrics._stability import churn_between
@@ -23,11 +24,11 @@ def churn(
     y_pred: ArrayLike,
     *,
     ids: ArrayLike,
-    eras: ArrayLike,
+    eras: Eras,
     top_bottom: int | None = None,
     n_previous: int = 1,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Churn of predictions: how much their order changes from one era to the next.
 
     1 - Spearman correlation over the stocks that both eras hold: 0 for the same order, 1 for an
@@ -101,10 +102,10 @@ def neutral_churn(
     *,
     features: ArrayLike,
     ids: ArrayLike,
-    eras: ArrayLike,
+    eras: Eras,
     n_previous: int = 1,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Churn of what the features do not explain of predictions.
 
     The normal quantiles of each era's predictions are neutralized to that era's features, and
@@ -173,6 +174,16 @@ def neutral_churn(
     )
 
 
+@overload
+def neutral_churn_penalty(
+    neutral_churn: float, threshold: float = ..., scaling_factor: float = ...
+) -> float: ...
+@overload
+def neutral_churn_penalty(
+    neutral_churn: Array | Column | Sequence[float],
+    threshold: float = ...,
+    scaling_factor: float = ...,
+) -> FloatArray: ...
 @validate_params(
     {
         "neutral_churn": [Interval(Real, 0, 2, closed="both"), "array-like"],
@@ -183,7 +194,7 @@ def neutral_churn(
 )
 def neutral_churn_penalty(
     neutral_churn: float | ArrayLike, threshold: float = 0.1, scaling_factor: float = 10.0
-) -> Any:
+) -> float | FloatArray:
     """Share of a positive payout that is left after the penalty on neutral churn.
 
     min(1, 2 / (1 + exp(scaling_factor · (neutral_churn - threshold)))). Burns are not changed
@@ -223,4 +234,4 @@ def neutral_churn_penalty(
     if not ((values >= 0.0) & (values <= 2.0)).all():
         raise ValueError("neutral_churn must lie in [0, 2] and not be NaN; pass churns.")
     shares = np.minimum(1.0, 2.0 * expit(-scaling_factor * (values - threshold)))
-    return float(shares) if np.ndim(neutral_churn) == 0 else shares
+    return float(shares) if values.ndim == 0 else shares

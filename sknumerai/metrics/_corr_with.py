@@ -1,12 +1,11 @@
 """The function corr_with()."""
 
 from functools import partial
-from typing import Any
 
 from sknumerai._frames import one_column
 from sknumerai._kernels.correlation import CorrelationMethod, correlation_with
 from sknumerai._sklearn import StrOptions, validate_params
-from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai._typing import Aggregate, ArrayLike, Eras, Score
 from sknumerai.metrics._per_era import AGGREGATE, score_predictions
 
 
@@ -18,10 +17,10 @@ def corr_with(
     y_pred: ArrayLike,
     other: ArrayLike,
     *,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     method: CorrelationMethod = "numerai",
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Correlation of predictions with another prediction, per era; CWMM with the meta model.
 
     Numerai's correlation with the meta model (CWMM) is the Pearson correlation of the

@@ -6,11 +6,13 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
-import numpy as np
 import pandas as pd
+from joblib import parallel_config
+from tqdm.auto import tqdm
 
+from sknumerai._frames import n_dimensions
 from sknumerai._rows import check_same_labels
-from sknumerai._typing import ArrayLike
+from sknumerai._typing import ArrayLike, Eras, ScoreFunction
 from sknumerai.exceptions import MissingErasError
 from sknumerai.metrics._catalogue import METRICS, PREDICTION, TARGET
 
@@ -22,12 +24,14 @@ def era_table(
     y_true: ArrayLike | None,
     y_pred: ArrayLike,
     *,
-    eras: ArrayLike,
-    metrics: Sequence[str | Function] | Mapping[str, str | Function] | None = None,
+    eras: Eras,
+    metrics: Sequence[str | ScoreFunction] | Mapping[str, str | ScoreFunction] | None = None,
     features: ArrayLike | None = None,
     meta_model: ArrayLike | None = None,
     benchmark: ArrayLike | None = None,
     example_predictions: ArrayLike | None = None,
+    n_jobs: int | None = None,
+    verbose: bool | int = False,
 ) -> pd.DataFrame:
     """Table of several scores of predictions, per era.
 
@@ -63,6 +67,10 @@ def era_table(
         Features of the same rows, in their own dtype; int8 is fastest.
     meta_model, benchmark, example_predictions : array-like of shape (n_samples,), optional
         Other predictions of the same rows.
+    n_jobs : int, optional
+        Eras computed in parallel, as in joblib.
+    verbose : bool, default=False
+        Whether to show a progress bar over the metrics.
 
     Returns
     -------
@@ -108,15 +116,18 @@ def era_table(
     tables = {name: table for name, table in given.items() if table is not None}
     functions = _functions(metrics, set(tables))
     check_same_labels(y_pred=y_pred, eras=eras, **tables)
-    several = np.ndim(y_pred) > 1
-    with warnings.catch_warnings(record=True) as caught:
+    several = n_dimensions(y_pred) > 1
+    progress = tqdm(functions.items(), unit="metric", disable=not verbose)
+    with warnings.catch_warnings(record=True) as caught, parallel_config(n_jobs=n_jobs):
         warnings.simplefilter("always")
         tables[PREDICTION] = y_pred
-        scores = {name: function(tables, eras=eras) for name, function in functions.items()}
+        scores = {name: function(tables, eras=eras) for name, function in progress}
     _warn_once(caught)
     if not several:
         return pd.DataFrame(scores)
-    table = pd.concat(scores, axis=1, names=["metric", "prediction"]).swaplevel(axis=1)
+    table: pd.DataFrame = pd.concat(scores, axis=1, names=["metric", "prediction"]).swaplevel(
+        axis=1
+    )
     columns = next(iter(scores.values())).columns
     return table[pd.MultiIndex.from_product([columns, scores], names=["prediction", "metric"])]
 
@@ -132,13 +143,26 @@ def _functions(metrics: Any, given: set[str]) -> dict[str, Function]:
     if not isinstance(metrics, Mapping):
         if isinstance(metrics, str):
             raise ValueError(f"metrics must be a list or a dict; pass [{metrics!r}].")
-        metrics = {m if isinstance(m, str) else m.__name__: m for m in metrics}
+        metrics = _by_name(list(metrics))
     if not metrics:
         raise ValueError("metrics is empty; name at least one.")
     return {
         str(column): _named(metric, given) if isinstance(metric, str) else _custom(metric)
         for column, metric in metrics.items()
     }
+
+
+def _by_name(metrics: list[Any]) -> dict[str, Any]:
+    """Metrics of a list by their names, which must differ."""
+    named: dict[str, Any] = {}
+    for metric in metrics:
+        name = metric if isinstance(metric, str) else getattr(metric, "__name__", None)
+        if name is None:
+            raise ValueError(f"The metric {metric!r} has no name; pass a dict of names to metrics.")
+        if name in named:
+            raise ValueError(f"metrics names {name!r} twice; pass a dict of names to metrics.")
+        named[name] = metric
+    return named
 
 
 def _named(name: str, given: set[str]) -> Function:
@@ -161,7 +185,7 @@ def _custom(function: Function) -> Function:
         )
     options = {"aggregate": None} if "aggregate" in names else {}
 
-    def score(tables: Mapping[str, Any], *, eras: ArrayLike) -> Any:
+    def score(tables: Mapping[str, Any], *, eras: Eras) -> Any:
         given = {name: table for name, table in tables.items() if name in names}
         return function(**given, eras=eras, **options)
 

@@ -1,11 +1,9 @@
 """The function exposure_dissimilarity()."""
 
-from typing import Any
-
 from sknumerai._frames import many_columns, one_column
 from sknumerai._kernels.exposure import dissimilarities
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai._typing import Aggregate, ArrayLike, Eras, Score
 from sknumerai.metrics._per_era import AGGREGATE, score_predictions
 
 
@@ -15,9 +13,9 @@ def exposure_dissimilarity(
     *,
     example_predictions: ArrayLike,
     features: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """How unlike the feature exposures of predictions are to the example's, per era.
 
     With U the feature exposures of a prediction and E those of the example predictions:

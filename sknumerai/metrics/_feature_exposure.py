@@ -1,18 +1,18 @@
 """The functions feature_exposure() and max_feature_exposure()."""
 
 from functools import partial
-from typing import Any
+from typing import Required, Unpack, overload
 
-import numpy as np
 import pandas as pd
 
-from sknumerai._frames import many_columns
+from sknumerai._frames import many_columns, n_dimensions
 from sknumerai._kernels.exposure import exposures, max_exposures
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai._typing import Aggregate, ArrayLike, Columns, Eras, OneColumn, Reducer, Score
 from sknumerai.metrics._per_era import (
     AGGREGATE,
     TOP_BOTTOM,
+    EraOptions,
     read_and_group,
     score_eras,
     score_predictions,
@@ -24,7 +24,7 @@ def feature_exposure(
     y_pred: ArrayLike,
     *,
     features: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     top_bottom: int | None = None,
 ) -> pd.DataFrame:
     """Feature exposures of predictions: their correlation with every feature, per era.
@@ -74,12 +74,28 @@ def feature_exposure(
     columns = [predictions.labels, table.labels]
     per_era.columns = (
         pd.Index(table.labels)
-        if np.ndim(y_pred) == 1
+        if n_dimensions(y_pred) == 1
         else pd.MultiIndex.from_product(columns, names=["prediction", "feature"])
     )
     return per_era
 
 
+class _Options(EraOptions, total=False):
+    features: Required[ArrayLike]
+
+
+@overload
+def max_feature_exposure(
+    y_pred: OneColumn, *, aggregate: Reducer = ..., **options: Unpack[_Options]
+) -> float: ...
+@overload
+def max_feature_exposure(
+    y_pred: OneColumn, *, aggregate: None, **options: Unpack[_Options]
+) -> pd.Series: ...
+@overload
+def max_feature_exposure(
+    y_pred: Columns, *, aggregate: Aggregate = ..., **options: Unpack[_Options]
+) -> Score: ...
 @validate_params(
     {"top_bottom": TOP_BOTTOM, "aggregate": AGGREGATE}, prefer_skip_nested_validation=True
 )
@@ -87,10 +103,10 @@ def max_feature_exposure(
     y_pred: ArrayLike,
     *,
     features: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     top_bottom: int | None = None,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Largest absolute feature exposure of predictions, per era.
 
     Parameters

@@ -1,15 +1,39 @@
 """The functions feature_neutral_corr() and neutral_corr()."""
 
 from functools import partial
-from typing import Any
+from typing import Required, Unpack, overload
+
+import pandas as pd
 
 from sknumerai._frames import many_columns
 from sknumerai._kernels.correlation import feature_neutral_correlation, neutral_correlation
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, ArrayLike
-from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, score_predictions
+from sknumerai._typing import Aggregate, ArrayLike, Columns, Eras, OneColumn, Reducer, Score
+from sknumerai.metrics._per_era import (
+    AGGREGATE,
+    TOP_BOTTOM,
+    EraOptions,
+    read_targets,
+    score_predictions,
+)
 
 
+class _Options(EraOptions, total=False):
+    features: Required[ArrayLike]
+
+
+@overload
+def feature_neutral_corr(
+    y_true: ArrayLike, y_pred: OneColumn, *, aggregate: Reducer = ..., **options: Unpack[_Options]
+) -> float: ...
+@overload
+def feature_neutral_corr(
+    y_true: ArrayLike, y_pred: OneColumn, *, aggregate: None, **options: Unpack[_Options]
+) -> pd.Series: ...
+@overload
+def feature_neutral_corr(
+    y_true: ArrayLike, y_pred: Columns, *, aggregate: Aggregate = ..., **options: Unpack[_Options]
+) -> Score: ...
 @validate_params(
     {"top_bottom": TOP_BOTTOM, "aggregate": AGGREGATE}, prefer_skip_nested_validation=True
 )
@@ -18,10 +42,10 @@ def feature_neutral_corr(
     y_pred: ArrayLike,
     *,
     features: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     top_bottom: int | None = None,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Feature-neutral correlation (FNC) of predictions with the target, per era.
 
     The predictions' normal quantiles are neutralized to the features; `numerai_corr` of what is
@@ -86,7 +110,7 @@ def feature_neutral_corr(
         partial(feature_neutral_correlation, top_bottom=top_bottom),
         y_pred,
         many_columns(features, "features"),
-        y_true=y_true,
+        targets=read_targets(y_true),
         eras=eras,
         aggregate=aggregate,
     )
@@ -100,10 +124,10 @@ def neutral_corr(
     y_pred: ArrayLike,
     *,
     features: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     top_bottom: int | None = None,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Pearson correlation of neutralized predictions with the target, per era.
 
     The predictions' normal quantiles are neutralized to the features; what is left is neither
@@ -157,7 +181,7 @@ def neutral_corr(
         partial(neutral_correlation, top_bottom=top_bottom),
         y_pred,
         many_columns(features, "features"),
-        y_true=y_true,
+        targets=read_targets(y_true),
         eras=eras,
         aggregate=aggregate,
     )

@@ -1,15 +1,39 @@
 """The functions meta_model_contribution() and neutral_contribution()."""
 
 from functools import partial
-from typing import Any
+from typing import Required, Unpack, overload
+
+import pandas as pd
 
 from sknumerai._frames import many_columns, one_column
 from sknumerai._kernels import contribution as kernels
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, ArrayLike
-from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, score_predictions
+from sknumerai._typing import Aggregate, ArrayLike, Columns, Eras, OneColumn, Reducer, Score
+from sknumerai.metrics._per_era import (
+    AGGREGATE,
+    TOP_BOTTOM,
+    EraOptions,
+    read_targets,
+    score_predictions,
+)
 
 
+class _Options(EraOptions, total=False):
+    meta_model: Required[ArrayLike]
+
+
+@overload
+def meta_model_contribution(
+    y_true: ArrayLike, y_pred: OneColumn, *, aggregate: Reducer = ..., **options: Unpack[_Options]
+) -> float: ...
+@overload
+def meta_model_contribution(
+    y_true: ArrayLike, y_pred: OneColumn, *, aggregate: None, **options: Unpack[_Options]
+) -> pd.Series: ...
+@overload
+def meta_model_contribution(
+    y_true: ArrayLike, y_pred: Columns, *, aggregate: Aggregate = ..., **options: Unpack[_Options]
+) -> Score: ...
 @validate_params(
     {"top_bottom": TOP_BOTTOM, "aggregate": AGGREGATE}, prefer_skip_nested_validation=True
 )
@@ -18,10 +42,10 @@ def meta_model_contribution(
     y_pred: ArrayLike,
     *,
     meta_model: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     top_bottom: int | None = None,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Meta model contribution (MMC) of predictions, per era; BMC with a benchmark.
 
     Predictions and meta model become normal quantiles, and what the meta model explains of a
@@ -83,7 +107,7 @@ def meta_model_contribution(
         partial(kernels.correlation_contribution, top_bottom=top_bottom),
         y_pred,
         one_column(meta_model, "meta_model"),
-        y_true=y_true,
+        targets=read_targets(y_true),
         eras=eras,
         aggregate=aggregate,
     )
@@ -98,10 +122,10 @@ def neutral_contribution(
     *,
     meta_model: ArrayLike,
     features: ArrayLike,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     top_bottom: int | None = None,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Contribution of neutralized predictions to the neutralized meta model, per era.
 
     `meta_model_contribution` with one more step: the normal quantiles of predictions and meta
@@ -160,7 +184,7 @@ def neutral_contribution(
         y_pred,
         one_column(meta_model, "meta_model"),
         many_columns(features, "features"),
-        y_true=y_true,
+        targets=read_targets(y_true),
         eras=eras,
         aggregate=aggregate,
     )

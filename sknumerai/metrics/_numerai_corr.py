@@ -2,14 +2,38 @@
 
 from functools import partial
 from numbers import Real
-from typing import Any
+from typing import Unpack, overload
+
+import pandas as pd
 
 from sknumerai._kernels.correlation import POWER, numerai_correlation
 from sknumerai._sklearn import Interval, validate_params
-from sknumerai._typing import Aggregate, ArrayLike
-from sknumerai.metrics._per_era import AGGREGATE, TOP_BOTTOM, score_predictions
+from sknumerai._typing import Aggregate, ArrayLike, Columns, Eras, OneColumn, Reducer, Score
+from sknumerai.metrics._per_era import (
+    AGGREGATE,
+    TOP_BOTTOM,
+    EraOptions,
+    read_targets,
+    score_predictions,
+)
 
 
+class _Options(EraOptions, total=False):
+    target_power: float
+
+
+@overload
+def numerai_corr(
+    y_true: ArrayLike, y_pred: OneColumn, *, aggregate: Reducer = ..., **options: Unpack[_Options]
+) -> float: ...
+@overload
+def numerai_corr(
+    y_true: ArrayLike, y_pred: OneColumn, *, aggregate: None, **options: Unpack[_Options]
+) -> pd.Series: ...
+@overload
+def numerai_corr(
+    y_true: ArrayLike, y_pred: Columns, *, aggregate: Aggregate = ..., **options: Unpack[_Options]
+) -> Score: ...
 @validate_params(
     {
         "top_bottom": TOP_BOTTOM,
@@ -22,11 +46,11 @@ def numerai_corr(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     top_bottom: int | None = None,
     target_power: float = POWER,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Tournament correlation (CORR) of predictions with the target, per era.
 
     The predictions' ranks become normal quantiles; these and the centred targets are raised to
@@ -82,4 +106,6 @@ def numerai_corr(
     ['0001', '0002', '0003', '0004']
     """
     kernel = partial(numerai_correlation, top_bottom=top_bottom, target_power=target_power)
-    return score_predictions(kernel, y_pred, y_true=y_true, eras=eras, aggregate=aggregate)
+    return score_predictions(
+        kernel, y_pred, targets=read_targets(y_true), eras=eras, aggregate=aggregate
+    )

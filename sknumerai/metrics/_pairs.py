@@ -12,7 +12,7 @@ from sknumerai._eras import EraGroups
 from sknumerai._frames import Table
 from sknumerai._kernels.correlation import neutral_residual
 from sknumerai._sklearn import Interval
-from sknumerai._typing import Aggregate, Array, ArrayLike
+from sknumerai._typing import Aggregate, Array, ArrayLike, Eras, Score
 from sknumerai.exceptions import MissingErasError
 from sknumerai.metrics._per_era import (
     like_predictions,
@@ -27,14 +27,14 @@ def score_pairs(
     kernel: Callable[..., Array],
     y_pred: ArrayLike,
     ids: ArrayLike,
-    eras: ArrayLike,
+    eras: Eras,
     *,
     name: str = "y_pred",
     neutral_to: Table | None = None,
     n_previous: int,
     reduce: Callable[..., Array],
     aggregate: Aggregate,
-) -> Any:
+) -> Score:
     """Score every era against its predecessors, and reduce to one score per era.
 
     Parameters
@@ -99,7 +99,9 @@ class _Later:
 def _id_codes(ids: ArrayLike) -> Table:
     """A number for every id."""
     labels = Table(ids, "ids")
-    codes, _ = pd.factorize(np.asarray(ids))
+    # of a list numpy would make text of all, NaN among them
+    typed: Any = ids
+    codes, _ = pd.factorize(typed if hasattr(ids, "dtype") else pd.Series(typed, dtype=object))
     if (codes < 0).any():
         raise ValueError(
             f"{int((codes < 0).sum())} of {labels.n_rows} ids are missing, first at row "

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 
 from sknumerai._era_loop import EraData, map_eras
 from sknumerai._eras import EraGroups, group_eras
-from sknumerai._frames import Table, numeric_table, one_column, read_predictions
+from sknumerai._frames import Table, n_dimensions, numeric_table, one_column, read_predictions
 from sknumerai._kernels.aggregate import AGGREGATES
 from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import Interval, StrOptions
-from sknumerai._typing import Aggregate, Array, ArrayLike
+from sknumerai._typing import Aggregate, Array, ArrayLike, Eras, Score
 from sknumerai._warnings import warn_of_eras
 from sknumerai.exceptions import ConstantPredictionWarning
 from sknumerai.metrics._aggregate import aggregate_scores, depends_on_order
@@ -22,8 +22,15 @@ AGGREGATE: list[Any] = [StrOptions(set(AGGREGATES)), callable, None]
 TOP_BOTTOM: list[Any] = [Interval(Integral, 1, None, closed="left"), None]
 
 
+class EraOptions(TypedDict, total=False):
+    """Arguments of most metrics that do not decide the type of the result."""
+
+    eras: Eras | None
+    top_bottom: int | None
+
+
 def read_and_group(
-    y_pred: ArrayLike, *others: Table, eras: ArrayLike | None, name: str = "y_pred"
+    y_pred: ArrayLike, *others: Table, eras: Eras | None, name: str = "y_pred"
 ) -> tuple[Table, EraGroups]:
     """The predictions as floats, and the eras of their rows, which are those of the others."""
     predictions = numeric_table(y_pred, name)
@@ -31,6 +38,11 @@ def read_and_group(
     groups = group_eras(eras, predictions.n_rows)
     check_same_rows(predictions, *others, groups)
     return read_predictions(predictions, groups), groups
+
+
+def read_targets(y_true: ArrayLike) -> Table:
+    """One column of targets, NaN where there is none."""
+    return one_column(y_true, "y_true", allow_nan=True)
 
 
 def score_eras(kernel: Callable[..., Array], groups: EraGroups, *data: EraData) -> pd.DataFrame:
@@ -63,7 +75,7 @@ def score_eras(kernel: Callable[..., Array], groups: EraGroups, *data: EraData) 
 
 def like_predictions(
     per_era: pd.DataFrame, y_pred: ArrayLike, predictions: Table, aggregate: Aggregate
-) -> Any:
+) -> Score:
     """Aggregated scores in the shape that the predictions had.
 
     1-D predictions give a float, or a Series over eras; 2-D ones a Series over columns, or a
@@ -71,22 +83,23 @@ def like_predictions(
     """
     per_era.columns = pd.Index(predictions.labels)
     scores = aggregate_scores(per_era, aggregate)
-    if np.ndim(y_pred) > 1:
+    if n_dimensions(y_pred) > 1:
         return scores
     if isinstance(scores, pd.DataFrame):
         return scores.iloc[:, 0]
     score: Any = scores.iloc[0]
-    return score.item() if isinstance(score, np.generic) else score
+    number: float = score.item() if isinstance(score, np.generic) else score
+    return number
 
 
 def score_predictions(
     kernel: Callable[..., Array],
     y_pred: ArrayLike,
     *others: Table,
-    y_true: ArrayLike | None = None,
-    eras: ArrayLike | None,
+    targets: Table | None = None,
+    eras: Eras | None,
     aggregate: Aggregate,
-) -> Any:
+) -> Score:
     """What most metrics do: read the tables, score every era, aggregate.
 
     Parameters
@@ -97,8 +110,8 @@ def score_predictions(
     y_pred : array-like, Series or DataFrame
     *others : Table
         Further arguments of the kernel, of the same rows.
-    y_true : array-like, optional
-        Targets.
+    targets : Table, optional
+        See `read_targets`.
     eras, aggregate
         As in `numerai_corr`.
 
@@ -107,9 +120,9 @@ def score_predictions(
     score : float, Series or DataFrame
         As in `numerai_corr`.
     """
-    targets = [] if y_true is None else [one_column(y_true, "y_true", allow_nan=True)]
-    predictions, groups = read_and_group(y_pred, *targets, *others, eras=eras)
+    first = [] if targets is None else [targets]
+    predictions, groups = read_and_group(y_pred, *first, *others, eras=eras)
     if depends_on_order(aggregate):
         groups = groups.sorted()
-    per_era = score_eras(kernel, groups, *targets, predictions, *others)
+    per_era = score_eras(kernel, groups, *first, predictions, *others)
     return like_predictions(per_era, y_pred, predictions, aggregate)

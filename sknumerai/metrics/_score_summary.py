@@ -1,15 +1,18 @@
 """The function score_summary()."""
 
+from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
 
 from sknumerai._kernels.aggregate import max_drawdown, mean, sharpe, std
 from sknumerai._sklearn import Interval, validate_params
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, OneColumn, PolarsFrame
+from sknumerai.metrics._catalogue import METRICS
 
+OF_SCORES = ("sharpe", "smart_sharpe", "max_drawdown", "hit_rate", "payout")
 PAYOUT_LIMIT = 0.05  # of the stake, per round
 
 
@@ -38,6 +41,21 @@ def hit_rate(scores: Array) -> float:
     return float("nan") if np.isnan(scores).any() else mean(scores > 0.0)
 
 
+@overload
+def score_summary(
+    per_era: OneColumn, *, payout_multiplier: float = ..., payout_limit: float = ...
+) -> pd.Series: ...
+@overload
+def score_summary(
+    per_era: pd.DataFrame | PolarsFrame | Sequence[Sequence[float]],
+    *,
+    payout_multiplier: float = ...,
+    payout_limit: float = ...,
+) -> pd.DataFrame: ...
+@overload
+def score_summary(
+    per_era: Array, *, payout_multiplier: float = ..., payout_limit: float = ...
+) -> pd.Series | pd.DataFrame: ...
 @validate_params(
     {
         "payout_multiplier": [Interval(Real, 0, None, closed="left")],
@@ -50,7 +68,7 @@ def score_summary(
     *,
     payout_multiplier: float = 1.0,
     payout_limit: float = PAYOUT_LIMIT,
-) -> Any:
+) -> pd.Series | pd.DataFrame:
     """Statistics of scores over eras.
 
     Parameters
@@ -82,7 +100,9 @@ def score_summary(
           of rules [2]_.
         - n_eras: number of eras.
 
-        All but the last are NaN where the score of an era is; sharpe and what follows from it
+        Of what is no score, such as "max_exposure" or "cwmm", only mean, std and
+        autocorrelation are given; the others are NaN. All but the last are NaN where the score of
+        an era is; sharpe and what follows from it
         also where all scores are the same, autocorrelation for fewer than three eras.
 
     Raises
@@ -108,14 +128,17 @@ def score_summary(
     [0.03, 0.01, 0.75, 0.0225]
     """
     table = per_era if isinstance(per_era, pd.Series | pd.DataFrame) else _as_frame(per_era)
-    if not len(table):
+    if not table.size:
         raise ValueError("per_era holds no scores; pass one per era.")
     columns = table.to_frame() if isinstance(table, pd.Series) else table
     try:
         values = columns.to_numpy(dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError("per_era must hold numbers; select the columns of scores.") from None
-    rows = [_statistics(scores, payout_multiplier, payout_limit) for scores in values.T]
+    rows = [
+        _statistics(scores, payout_multiplier, payout_limit, is_score=_is_score(name))
+        for name, scores in zip(columns.columns, values.T, strict=True)
+    ]
     if isinstance(table, pd.Series):
         return pd.Series(rows[0], name=table.name)
     summary = pd.DataFrame(rows, index=columns.columns)
@@ -129,8 +152,16 @@ def _as_frame(per_era: Any) -> pd.Series | pd.DataFrame:
     return pd.Series(values) if values.ndim == 1 else pd.DataFrame(values)
 
 
-def _statistics(scores: Array, multiplier: float, limit: float) -> dict[str, float]:
-    return {
+def _is_score(column: Any) -> bool:
+    """Whether sums and signs of a column of `era_table` mean something; so do those of others."""
+    name = column[-1] if isinstance(column, tuple) else column
+    return name not in METRICS or METRICS[name].is_score
+
+
+def _statistics(
+    scores: Array, multiplier: float, limit: float, *, is_score: bool
+) -> dict[str, float]:
+    statistics = {
         "mean": mean(scores),
         "std": std(scores),
         "sharpe": sharpe(scores),
@@ -141,3 +172,4 @@ def _statistics(scores: Array, multiplier: float, limit: float) -> dict[str, flo
         "payout": mean(np.clip(multiplier * scores, -limit, limit)),
         "n_eras": len(scores),
     }
+    return statistics if is_score else statistics | dict.fromkeys(OF_SCORES, np.nan)

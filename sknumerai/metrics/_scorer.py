@@ -11,7 +11,7 @@ from sknumerai._columns import take_columns
 from sknumerai._frames import Table, one_column
 from sknumerai._kernels.aggregate import AGGREGATES
 from sknumerai._sklearn import StrOptions, validate_params
-from sknumerai._typing import Aggregate, Array, FeatureColumns
+from sknumerai._typing import Aggregate, Array, FeatureColumns, ScoreFunction
 from sknumerai.metrics._catalogue import SMALLER_IS_BETTER
 from sknumerai.metrics._per_era import read_and_group, score_eras
 from sknumerai.metrics._scorer_base import ALWAYS_ROUTED, BaseEraScorer
@@ -38,14 +38,14 @@ class EraScorer(BaseEraScorer):
 
     def __init__(
         self,
-        score_func: Callable[..., Any],
+        score_func: ScoreFunction,
         *,
         aggregate: Aggregate = "mean",
         greater_is_better: bool = True,
         feature_columns: FeatureColumns = None,
-        **kwargs: Any,
+        **kwargs: object,
     ):
-        self.score_func = score_func
+        self.score_func: Callable[..., Any] = score_func
         self.aggregate = aggregate
         self.greater_is_better = greater_is_better
         self.feature_columns = feature_columns
@@ -136,12 +136,12 @@ class _ByEra:
     prefer_skip_nested_validation=True,
 )
 def make_era_scorer(
-    score_func: Callable[..., Any],
+    score_func: ScoreFunction,
     *,
     aggregate: Aggregate = "mean",
     greater_is_better: bool = True,
     feature_columns: FeatureColumns = None,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> EraScorer:
     """Make a scorer that scores era by era and aggregates.
 

@@ -10,7 +10,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 
 from sknumerai._routing import predict_with_metadata
 from sknumerai._rows import check_same_labels
-from sknumerai._typing import Aggregate, Array, ArrayLike
+from sknumerai._typing import Aggregate, Array, ArrayLike, ArraysByEra, Eras, Predictor
 from sknumerai.exceptions import MissingErasError
 from sknumerai.metrics._aggregate import aggregate_scores
 
@@ -75,13 +75,13 @@ class BaseEraScorer:
 
     def __call__(
         self,
-        estimator: Any,
+        estimator: Predictor,
         X: ArrayLike,
         y: ArrayLike | None = None,
         *,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
         features: ArrayLike | None = None,
-        **metadata: Any,
+        **metadata: ArrayLike | ArraysByEra | None,
     ) -> float:
         """Score an estimator's predictions.
 

@@ -64,7 +64,8 @@ def turnover_between(values: Array, ids: Array, is_later: Array) -> Array:
     numerai-tools, ``numerai_tools.signals.turnover``.
     """
     earlier, later = shared_rows(ids, is_later)
-    return np.abs(values[later] - values[earlier]).sum(axis=0, dtype=np.float64) / 2.0
+    change: Array = np.abs(values[later] - values[earlier]).sum(axis=0, dtype=np.float64) / 2.0
+    return change
 
 
 def shared_rows(ids: Array, is_later: Array) -> tuple[Array, Array]:

@@ -1,11 +1,9 @@
 """The function turnover()."""
 
-from typing import Any
-
 import numpy as np
 
 from sknumerai._sklearn import validate_params
-from sknumerai._typing import Aggregate, ArrayLike
+from sknumerai._typing import Aggregate, ArrayLike, Eras, Score
 from sknumerai.metrics._pairs import N_PREVIOUS, score_pairs
 from sknumerai.metrics._per_era import AGGREGATE
 from sknumerai.metrics._stability import turnover_between
@@ -18,10 +16,10 @@ def turnover(
     weights: ArrayLike,
     *,
     ids: ArrayLike,
-    eras: ArrayLike,
+    eras: Eras,
     n_previous: int = 1,
     aggregate: Aggregate = "mean",
-) -> Any:
+) -> Score:
     """Turnover of portfolio weights from one era to the next.
 
     Half the sum of the absolute changes of weights [1]_. With several preceding eras, the

@@ -59,7 +59,8 @@ def alpha_scores(
     """
     known, values = known_targets(targets)
     blocks = (rows_of(block, known) for block in (predictions, neutralizers, sample_weights))
-    return (values - values.mean()) @ neutral_weights(*blocks) / len(values)
+    scores: Array = (values - values.mean()) @ neutral_weights(*blocks) / len(values)
+    return scores
 
 
 def portfolio_gradient(
@@ -104,4 +105,5 @@ def portfolio_gradient(
         return np.full(len(stakes), np.nan)
     direction = portfolio / size
     gradient = centred @ weights - (centred @ direction) * (direction @ weights)
-    return gradient / size / CONTRIBUTION_SCALE
+    scores: Array = gradient / size / CONTRIBUTION_SCALE
+    return scores

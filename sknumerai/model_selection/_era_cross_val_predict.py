@@ -1,6 +1,6 @@
 """The function era_cross_val_predict()."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,17 @@ from sknumerai._eras import group_eras
 from sknumerai._routing import split_metadata
 from sknumerai._rows import check_same_labels
 from sknumerai._sklearn import _check_method_params, _num_samples, _safe_indexing, is_search
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, Eras, Regressor, Splitter
 
 
 def era_cross_val_predict(
-    estimator: Any,
+    estimator: Regressor,
     X: ArrayLike,
     y: ArrayLike,
     *,
-    eras: ArrayLike,
-    cv: Any,
-    params: Mapping[str, Any] | None = None,
+    eras: Eras,
+    cv: Splitter | int | Iterable[tuple[Array, Array]],
+    params: Mapping[str, object] | None = None,
     n_jobs: int | None = None,
     verbose: bool | int = False,
 ) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy.linalg import solve_triangular
 
-from sknumerai._kernels.linalg import one_thread, pivoted_cholesky
+from sknumerai._kernels.linalg import check_finite, one_thread, pivoted_cholesky
 from sknumerai._kernels.projection import (
     OFFICIAL_RCOND,
     SAFE_PIVOT,
@@ -105,7 +105,7 @@ class CholeskyFactor(EraFactor):
     @property
     def single(self) -> bool:
         """As in `EraFactor`."""
-        return self.upper.dtype == torch.float32
+        return bool(self.upper.dtype == torch.float32)
 
     def step(self, values: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """As in `EraFactor`; the products are in the precision of the values."""
@@ -134,7 +134,7 @@ class CholeskyFactor(EraFactor):
     @staticmethod
     def _centres(features: torch.Tensor, dtype: torch.dtype) -> bool:
         """Floats in double precision are centred, lest large means cost digits."""
-        return dtype == torch.float64 and features.is_floating_point()
+        return bool(dtype == torch.float64 and features.is_floating_point())
 
     def _solve(self, gradient: torch.Tensor) -> torch.Tensor:
         size = gradient.norm(dim=0).clamp_min(TINY)  # single precision has a small range
@@ -270,10 +270,13 @@ def _leftover(
 
 def _unit(columns: Array) -> Array:
     """Columns of unit norm."""
-    return columns / np.linalg.norm(columns, axis=0)
+    unit: Array = columns / np.linalg.norm(columns, axis=0)
+    return unit
 
 
 def _official_basis(features: StandardizedFeatures) -> Array:
     """Orthonormal basis of what numerai-tools (``lstsq(rcond=1e-6)``) projects out."""
-    left, singular, _ = np.linalg.svd(official_design(features), full_matrices=False)
+    design = official_design(features)
+    check_finite(design)
+    left, singular, _ = np.linalg.svd(design, full_matrices=False)
     return np.ascontiguousarray(left[:, singular > OFFICIAL_RCOND * singular[0]])

@@ -147,7 +147,7 @@ def read_targets(y: ArrayLike, groups: EraGroups) -> Array:
     )
     targets = column_or_1d(targets, warn=True)
     with np.errstate(over="ignore"):
-        single = targets.astype(np.float32)
+        single: Array = targets.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(single))
     if len(bad):
         raise ValueError(

@@ -168,7 +168,8 @@ class EraNet(NeuralNet):
         """Training and validation eras."""
         if isinstance(X, EraDataset):
             return X, X.validation
-        return super().get_split_datasets(X, y, **kwargs)
+        split: tuple[Any, Any] = super().get_split_datasets(X, y, **kwargs)
+        return split
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Scaled features and targets by era, in random order for training; else by rows."""
@@ -244,7 +245,8 @@ def make_fnc_net(
         device=device,
         verbose=0,
     )
-    return net.initialize()
+    initialized: EraNet = net.initialize()
+    return initialized
 
 
 def predict_rows(net: EraNet, table: Table, *, double: bool) -> Array:

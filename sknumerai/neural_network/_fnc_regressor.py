@@ -13,7 +13,7 @@ from sknumerai._frames import Table
 from sknumerai._optional import import_optional
 from sknumerai._rows import check_same_labels
 from sknumerai._sklearn import Interval, validate_table
-from sknumerai._typing import Array, ArrayLike, FeatureColumns
+from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, RandomState
 from sknumerai.neural_network._device import resolve_device
 from sknumerai.neural_network._net_parameters import (
     NET_PARAMETERS,
@@ -26,6 +26,7 @@ from sknumerai.neural_network._safetensors import SafetensorsMixin
 if TYPE_CHECKING:
     import torch
     from skorch import NeuralNet
+    from skorch.callbacks import Callback
 
 _AT_LEAST_0 = Interval(Real, 0, None, closed="left")
 _AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
@@ -214,12 +215,12 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         max_epochs: int = 10,
         lr: float = 1e-3,
         optimizer: str = "Adam",
-        validation_eras: Any = None,
+        validation_eras: float | Eras | None = None,
         patience: int | None = None,
         device: str = "cpu",
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
-        callbacks: list[Any] | None = None,
+        callbacks: "list[Callback | tuple[str, Callback]] | None" = None,
         warm_start: bool = False,
         horizon: int = 20,
     ):
@@ -248,7 +249,7 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         self.warm_start = warm_start
         self.horizon = horizon
 
-    def fit(self, X: ArrayLike, y: ArrayLike, *, eras: ArrayLike | None = None) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, *, eras: Eras | None = None) -> Self:
         """Train the network.
 
         Parameters
@@ -277,7 +278,7 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         """
         return self._train(X, y, eras, continued=self.warm_start and hasattr(self, "net_"))
 
-    def partial_fit(self, X: ArrayLike, y: ArrayLike, *, eras: ArrayLike | None = None) -> Self:
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, *, eras: Eras | None = None) -> Self:
         """Train for one more epoch, without validation.
 
         Parameters

@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from sknumerai._eras import group_eras
 from sknumerai._frames import Table
 from sknumerai._sklearn import check_target
-from sknumerai._typing import ArrayLike
+from sknumerai._typing import ArrayLike, Eras
 from sknumerai.neural_network._device import resolve_device
 from sknumerai.neural_network._era_neutralizer import EraNeutralizer
 from sknumerai.neural_network._fnc_batches import EraDataset, read_targets
@@ -32,7 +32,7 @@ def make_dataset(
     regressor: "FNCRegressor",
     table: Table,
     y: ArrayLike,
-    eras: ArrayLike | None,
+    eras: Eras | None,
     *,
     validate: bool,
 ) -> EraDataset:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from sknumerai._optional import import_optional
 from sknumerai._rows import check_same_labels
 from sknumerai._sklearn import Interval
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, RandomState
 from sknumerai.neural_network._device import resolve_device
 from sknumerai.neural_network._net_parameters import (
     NET_PARAMETERS,
@@ -125,7 +125,7 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
         batch_size: int = 1000,
         optimizer: str = "RMSprop",
         device: str = "cpu",
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -172,17 +172,17 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
         device = resolve_device(self.device)
         check_same_labels(X=X, y=y)
         check_same_labels(X_val=X_val, y_val=y_val)
-        X, y = validate_data(self, X, y, dtype=_FLOATS, y_numeric=True)
-        data = {"train": (X, y)}
+        inputs, outcomes = validate_data(self, X, y, dtype=_FLOATS, y_numeric=True)
+        data: dict[str, tuple[Array, Array]] = {"train": (inputs, outcomes)}
         if X_val is not None or y_val is not None:
             data["validation"] = self._check_validation(X_val, y_val)
         torch = import_optional("torch", extra="torch")
         import_optional("skorch", extra="torch")
         from sknumerai.neural_network._trader_net import make_trader_net
 
-        self.scale_ = _root_mean_square(X)
-        windows = {name: _to_tensor(X / self.scale_).to(device) for name, (X, _) in data.items()}
-        returns = _to_tensor(y / _root_mean_square(y)).to(device)
+        self.scale_ = _root_mean_square(inputs)
+        windows = {name: _to_tensor(x / self.scale_).to(device) for name, (x, _) in data.items()}
+        returns = _to_tensor(outcomes / _root_mean_square(outcomes)).to(device)
         dataset = torch.utils.data.TensorDataset(windows["train"], returns)
         with torch_seed(self.random_state, device):
             self.net_ = make_trader_net(
@@ -200,9 +200,9 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
                 for _ in epochs:
                     self.net_.fit_loop(dataset, epochs=1)
                     record = {}
-                    for name, (_, y) in data.items():
+                    for name, (_, realized) in data.items():
                         positions = self.net_.predict(windows[name])
-                        record[f"{name}_return"] = _mean_return(positions, y)
+                        record[f"{name}_return"] = _mean_return(positions, realized)
                         record[f"{name}_position"] = float(positions.mean(dtype=np.float64))
                     epochs.set_postfix(record)
                     records.append(record)
@@ -227,8 +227,7 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
             From 0, all in cash, to 1, all invested.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=_FLOATS, reset=False)
-        return self._positions(X)
+        return self._positions(validate_data(self, X, dtype=_FLOATS, reset=False))
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Mean of position times next return, in units of y.
@@ -248,15 +247,15 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_same_labels(X=X, y=y, sample_weight=sample_weight)
-        X, y = validate_data(self, X, y, dtype=_FLOATS, y_numeric=True, reset=False)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
-        return _mean_return(self._positions(X), y, sample_weight)
+        windows, returns = validate_data(self, X, y, dtype=_FLOATS, y_numeric=True, reset=False)
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, windows)
+        return _mean_return(self._positions(windows), returns, weights)
 
     def _positions(self, X: Array) -> Array:
-        return self.net_.predict(_to_tensor(X / self.scale_))  # skorch knows the device
+        positions: Array = self.net_.predict(_to_tensor(X / self.scale_))  # skorch knows the device
+        return positions
 
-    def _check_validation(self, X_val: ArrayLike, y_val: ArrayLike) -> tuple[Array, Array]:
+    def _check_validation(self, X_val: Any, y_val: Any) -> tuple[Array, Array]:
         if X_val is None or y_val is None:
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
             raise ValueError(f"{given} is given and {missing} is not; pass both or neither.")

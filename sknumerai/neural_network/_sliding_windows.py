@@ -6,17 +6,21 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils.validation import check_array
 
-from sknumerai._sklearn import Interval, validate_params
+from sknumerai._sklearn import Interval, Options, validate_params
 from sknumerai._typing import Array, ArrayLike
 
 
 @validate_params(
-    {"window": [Interval(Integral, 1, None, closed="left")]}, prefer_skip_nested_validation=True
+    {
+        "window": [Interval(Integral, 1, None, closed="left")],
+        "series_axis": [Options(Integral, {0, 1})],
+    },
+    prefer_skip_nested_validation=True,
 )
-def sliding_windows(series: ArrayLike, window: int) -> tuple[Array, Array]:
-    """Cut time series into overlapping windows, each with the value that follows it.
+def sliding_windows(series: ArrayLike, window: int, *, series_axis: int = 1) -> tuple[Array, Array]:
+    """Cut time series (columns of a table of time by series) into overlapping windows.
 
-    A series of length T has T - ``window`` of them.
+    Each window comes with the value that follows it; a series of length T has T - ``window``.
 
     Parameters
     ----------
@@ -24,6 +28,9 @@ def sliding_windows(series: ArrayLike, window: int) -> tuple[Array, Array]:
         Finite values at equal steps of time, the oldest first; a column per series.
     window : int
         Number of values in a window, 1 or more.
+    series_axis : {0, 1}, default=1
+        Which axis of a table counts series: 1 if its columns are series (time by series), 0 if its
+        rows are, as in tensors of many short series.
 
     Returns
     -------
@@ -70,6 +77,8 @@ def sliding_windows(series: ArrayLike, window: int) -> tuple[Array, Array]:
         raise ValueError(
             f"series has shape {values.shape}; pass one series, or a table of time by series."
         )
+    if values.ndim == 2 and series_axis == 0:
+        values = values.T
     if len(values) <= window:
         raise ValueError(
             f"series has {len(values)} values in time; windows of {window} and the value after "

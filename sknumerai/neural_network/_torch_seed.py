@@ -65,8 +65,11 @@ def get_torch_state(device: str) -> "tuple[torch.Tensor, ...]":
 def _keep_outer_state(device: str) -> AbstractContextManager[None]:
     torch = import_optional("torch", extra="torch")
     # Only the generators in use are saved: asking for others would start up CUDA.
-    return torch.random.fork_rng(devices=[device] if _on_cuda(device) else [])
+    forked: AbstractContextManager[None] = torch.random.fork_rng(
+        devices=[device] if _on_cuda(device) else []
+    )
+    return forked
 
 
 def _on_cuda(device: str) -> bool:
-    return import_optional("torch", extra="torch").device(device).type == "cuda"
+    return bool(import_optional("torch", extra="torch").device(device).type == "cuda")

@@ -12,7 +12,7 @@ from sknumerai._eras import EraGroups, group_eras, require_eras
 from sknumerai._frames import Table, read_predictions
 from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import _check_feature_names_in, validate_table
-from sknumerai._typing import Array, ArrayLike, FeatureColumns
+from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, Frame
 
 
 def read_input(
@@ -35,6 +35,9 @@ def read_input(
     table = Table(X, name)
     given = [] if features is None else [Table(features, "features")]
     check_same_rows(table, *given)
+    for found in given:
+        if not found.n_all_columns:
+            raise ValueError("features has no columns; pass at least one.")
     groups = group_eras(eras, table.n_rows)
     check_same_rows(table, *given, groups)
     source = given[0] if given else table
@@ -75,8 +78,8 @@ class EraTransformerMixin:
         y: ArrayLike | None = None,
         *,
         features: ArrayLike | None = None,
-        eras: ArrayLike | None = None,
-    ) -> Any:
+        eras: Eras | None = None,
+    ) -> Array | Frame:
         """Fit to the predictions, then transform them.
 
         Parameters
@@ -89,7 +92,8 @@ class EraTransformerMixin:
         transformed : ndarray or DataFrame of shape (n_samples, n_predictions)
         """
         fitted = self.fit(X, y, features=features, eras=eras)  # type: ignore[attr-defined]
-        return fitted.transform(X, features=features, eras=eras)
+        transformed: Array | Frame = fitted.transform(X, features=features, eras=eras)
+        return transformed
 
 
 class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator):
@@ -104,7 +108,7 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         y: ArrayLike | None = None,
         *,
         features: ArrayLike | None = None,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
     ) -> Self:
         """Record prediction and feature names, and whether there are eras; learn no values.
 
@@ -144,8 +148,8 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         X: ArrayLike,
         *,
         features: ArrayLike | None = None,
-        eras: ArrayLike | None = None,
-    ) -> Any:
+        eras: Eras | None = None,
+    ) -> Array | Frame:
         """Transform the predictions, era by era.
 
         Parameters
@@ -204,7 +208,7 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         )
 
     def _read(
-        self, X: ArrayLike, features: ArrayLike | None, eras: ArrayLike | None, *, reset: bool
+        self, X: ArrayLike, features: ArrayLike | None, eras: Eras | None, *, reset: bool
     ) -> tuple[Table, Table, EraGroups]:
         """Predictions, features and eras."""
         X = validate_table(self, X, reset=reset, ensure_all_finite=False)

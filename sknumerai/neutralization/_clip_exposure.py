@@ -1,10 +1,9 @@
 """The function clip_exposure()."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from numbers import Real
-from typing import Any, Literal
+from typing import Literal, TypedDict, Unpack, overload
 
 import numpy as np
 
@@ -12,7 +11,19 @@ from sknumerai._era_loop import map_eras
 from sknumerai._eras import EraGroups
 from sknumerai._frames import Table, like_input, read_predictions
 from sknumerai._sklearn import Interval, StrOptions, validate_params
-from sknumerai._typing import Array, ArrayLike, ExposureLimit, Frame, Normalize, Scale
+from sknumerai._typing import (
+    Array,
+    ArrayLike,
+    ArrayOrList,
+    Container,
+    Eras,
+    ExposureLimit,
+    FeatureGroups,
+    FloatArray,
+    Normalize,
+    Same,
+    Scale,
+)
 from sknumerai._warnings import warn_of_nan, warn_of_widened
 from sknumerai.neutralization._base import read_input
 from sknumerai.neutralization._clipping import ClipRecord, clipped_predictions
@@ -39,7 +50,7 @@ def clip_table(
     groups: EraGroups,
     *,
     max_exposure: ExposureLimit,
-    feature_groups: Mapping[str, Sequence[Any]] | None,
+    feature_groups: FeatureGroups | None,
     bounds: Bounds,
     normalize: Normalize,
     scale: Scale,
@@ -78,24 +89,74 @@ def clip_table(
     return groups.assemble(blocks).astype(values.dtype, copy=False), records
 
 
+class _Options(TypedDict, total=False):
+    """The arguments that do not decide the type of the result."""
+
+    bounds: Bounds
+    feature_groups: FeatureGroups | None
+    eras: Eras | None
+    normalize: Normalize
+    scale: Scale
+    tol: float
+    on_infeasible: OnInfeasible
+    n_jobs: int | None
+
+
+@overload
+def clip_exposure(
+    predictions: ArrayOrList,
+    features: ArrayLike,
+    max_exposure: ExposureLimit = ...,
+    *,
+    return_info: Literal[False] = ...,
+    **options: Unpack[_Options],
+) -> FloatArray: ...
+@overload
+def clip_exposure(
+    predictions: ArrayOrList,
+    features: ArrayLike,
+    max_exposure: ExposureLimit = ...,
+    *,
+    return_info: Literal[True],
+    **options: Unpack[_Options],
+) -> tuple[FloatArray, list[ClipRecord]]: ...
+@overload
+def clip_exposure(
+    predictions: Same,
+    features: ArrayLike,
+    max_exposure: ExposureLimit = ...,
+    *,
+    return_info: Literal[False] = ...,
+    **options: Unpack[_Options],
+) -> Same: ...
+@overload
+def clip_exposure(
+    predictions: Same,
+    features: ArrayLike,
+    max_exposure: ExposureLimit = ...,
+    *,
+    return_info: Literal[True],
+    **options: Unpack[_Options],
+) -> tuple[Same, list[ClipRecord]]: ...
 @validate_params(
     {**CLIP_CONSTRAINTS, "return_info": ["boolean"]}, prefer_skip_nested_validation=True
 )
 def clip_exposure(
-    predictions: ArrayLike | Frame,
-    features: ArrayLike | Frame,
+    predictions: ArrayLike,
+    features: ArrayLike,
     max_exposure: ExposureLimit = 0.1,
     *,
     bounds: Bounds = "symmetric",
-    feature_groups: Mapping[str, Sequence[Any]] | None = None,
-    eras: ArrayLike | None = None,
+    feature_groups: FeatureGroups | None = None,
+    eras: Eras | None = None,
     normalize: Normalize = None,
     scale: Scale = None,
     tol: float = 1e-9,
     on_infeasible: OnInfeasible = "raise",
     n_jobs: int | None = None,
+    verbose: bool | int = False,
     return_info: bool = False,
-) -> Any:
+) -> Container | tuple[Container, list[ClipRecord]]:
     """Clip the feature exposures of predictions, era by era, changing them least.
 
     An exposure is the correlation of the predictions with a feature in one era. Of all signals
@@ -111,10 +172,11 @@ def clip_exposure(
     features : array-like or DataFrame of shape (n_samples, n_features)
         Features of the same rows, in their own dtype; int8 is fastest. Two pandas indexes must
         be equal, or share no label.
-    max_exposure : float, array-like of shape (n_features,) or dict, default=0.1
-        Largest absolute correlation with a feature: one limit, one per feature, or a dict of
-        limits by feature or group name. A dict leaves unnamed features unlimited; of several
-        limits the tightest wins. Limits of 0 neutralize.
+    max_exposure : float, array-like of shape (n_features,), Series or dict, default=0.1
+        Largest absolute correlation with a feature: one limit, one per feature (a Series by its
+        labels, which must be the names), or a dict of limits by feature or group name. A dict
+        leaves unnamed features unlimited; of several limits the tightest wins. Limits of 0
+        neutralize.
     bounds : {"symmetric", "shrink"}, default="symmetric"
         "symmetric": every exposure within ±limit. "shrink": besides, no exposure may grow or
         change its sign.
@@ -134,6 +196,8 @@ def clip_exposure(
         widen that era's limits to 1.01 times the tightest workable ones and warn.
     n_jobs : int, optional
         Eras computed in parallel, as in joblib.
+    verbose : bool, default=False
+        Whether to show a progress bar.
     return_info : bool, default=False
         Whether to return records of what was done, too.
 
@@ -194,6 +258,7 @@ def clip_exposure(
         tol=tol,
         on_infeasible=on_infeasible,
         n_jobs=n_jobs,
+        verbose=verbose,
     )
     clipped = like_input(values, predictions)
     return (clipped, records) if return_info else clipped

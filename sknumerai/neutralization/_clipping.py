@@ -1,16 +1,20 @@
 """Kernel: exposure clipping of the predictions of one era."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from sknumerai._kernels.ranks import normalize_columns, scale_columns
 from sknumerai._kernels.standardized_features import StandardizedFeatures
+from sknumerai._kernels.units import centre, in_units
 from sknumerai._typing import Array, EraLabel, Normalize, Scale
 from sknumerai.exceptions import InfeasibleExposureError
+from sknumerai.neutralization._infeasible import LimitsAt, infeasible, smallest_multiple
 from sknumerai.neutralization._square_root_lasso import square_root_lasso
 
 WIDENED = 1.01  # multiple of the tightest workable limits used where none can be met
+NOTICEABLE = 0.1  # share of the tolerance that rounding may take without being looked at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,9 @@ class ClipRecord:
     correlation : float
         Between the normalized and the clipped prediction.
     violation : float
-        Largest excess of an exposure over its limit, as a correlation.
+        Largest excess of an exposure of the returned prediction over its limit, as a correlation:
+        at most ``tol``, plus what rounding adds to it in single precision, or where the mean is
+        far larger than the deviation.
     gap : float
         Duality gap, relative to the centred prediction's norm: how far `correlation` can be
         from the best possible.
@@ -43,9 +49,9 @@ class ClipRecord:
 
     era: EraLabel = None
     prediction: str | int = 0
-    weights: Array
-    exposures_before: Array
-    exposures_after: Array
+    weights: Array = field(repr=False)
+    exposures_before: Array = field(repr=False)
+    exposures_after: Array = field(repr=False)
     correlation: float
     violation: float
     gap: float
@@ -93,20 +99,23 @@ def clipped_predictions(
     InfeasibleExposureError, SolverError
     """
     standardized = StandardizedFeatures(features)
-    normalized = normalize_columns(predictions, normalize)
-    means = normalized.mean(axis=0)
-    centred = normalized - means
+    normalized, units = in_units(normalize_columns(predictions, normalize))
+    means, centred = normalized.mean(axis=0), centre(normalized)
     sizes = np.linalg.norm(centred, axis=0)
     constant = np.ptp(normalized, axis=0) == 0.0
     sizes[constant] = 1.0
     starts = standardized.rmatmul(centred / sizes)
     clipped, records = np.empty_like(normalized), []
-    for j, size in enumerate(sizes):
+    by_prediction = [
+        partial(_limits_at, limits=limits, start=start, features=standardized, bounds=bounds)
+        for start in starts.T
+    ]
+    for j, (size, limits_at) in enumerate(zip(sizes, by_prediction, strict=True)):
         try:
             if constant[j]:
                 raise InfeasibleExposureError("the prediction is constant")
             residual, record = _clip(
-                standardized, centred[:, j] / size, starts[:, j], limits, bounds, tol, widen
+                standardized, centred[:, j] / size, starts[:, j], limits_at, tol, widen
             )
         except InfeasibleExposureError:
             if not (widen or constant[j]):
@@ -115,36 +124,72 @@ def clipped_predictions(
             records.append(_no_record(starts[:, j]))
             continue
         clipped[:, j] = means[j] + size * residual
-        weights = record.weights * size / (standardized.norms * standardized.unit)
+        weights = record.weights * (size * units[j] / (standardized.norms * standardized.unit))
         records.append(replace(record, weights=weights))
-    return scale_columns(clipped, scale), records
+    out = scale_columns(clipped if scale else clipped * units, scale)
+    out = out.astype(np.result_type(predictions.dtype, np.float32), copy=False)
+    for j, limits_at in enumerate(by_prediction):
+        if not np.isnan(records[j].correlation):
+            records[j] = _as_returned(records[j], out[:, j], standardized, limits_at, tol)
+    return out, records
+
+
+def _limits_at(
+    multiple: float, *, limits: Array, start: Array, features: StandardizedFeatures, bounds: str
+) -> tuple[Array, Array]:
+    """Lower and upper limits of the exposures at a multiple of those given."""
+    widest = np.where(features.constant, np.inf, multiple * limits)
+    if bounds == "symmetric":
+        return -widest, widest
+    bounded = np.isfinite(widest)
+    kept = np.clip(start, -widest, widest)
+    lower = np.where(bounded, np.minimum(kept, 0.0), -np.inf)
+    upper = np.where(bounded, np.maximum(kept, 0.0), np.inf)
+    return lower, upper
+
+
+def _as_returned(
+    record: ClipRecord,
+    returned: Array,
+    features: StandardizedFeatures,
+    limits_at: LimitsAt,
+    tol: float,
+) -> ClipRecord:
+    """The record of what is returned, where rounding it may have moved its exposures.
+
+    Rounding matters in single precision, and where the mean is far larger than the deviation.
+    """
+    values, _ = in_units(returned.astype(np.float64))
+    centred = centre(values)
+    size = np.linalg.norm(centred)
+    error = np.finfo(returned.dtype).eps * np.abs(values).max() * np.sqrt(len(values))
+    if error <= NOTICEABLE * tol * size:
+        return record
+    exposures = features.rmatmul(centred[:, None] / size)[:, 0]
+    lower, upper = limits_at(record.multiple)
+    violation = float(np.maximum(exposures - upper, lower - exposures).max(initial=0.0))
+    return replace(record, exposures_after=exposures, violation=violation)
 
 
 def _clip(
     features: StandardizedFeatures,
     response: Array,
     start: Array,
-    limits: Array,
-    bounds: str,
+    limits_at: LimitsAt,
     tol: float,
     widen: bool,
-    multiple: float = 1.0,
 ) -> tuple[Array, ClipRecord]:
     """Clip one prediction of unit norm, widening the limits if allowed and needed."""
-    widest = np.where(features.constant, np.inf, multiple * limits)
-    lower, upper = -widest, widest
-    if bounds == "shrink":
-        bounded = np.isfinite(widest)
-        kept = np.clip(start, lower, upper)
-        lower = np.where(bounded, np.minimum(kept, 0.0), -np.inf)
-        upper = np.where(bounded, np.maximum(kept, 0.0), np.inf)
+    multiple = 1.0
     try:
-        solution = square_root_lasso(features, response, lower, upper, tol=tol, start=start)
-    except InfeasibleExposureError as error:
-        if not widen or not np.isfinite(error.multiple):
-            raise
-        again = multiple * error.multiple * WIDENED
-        return _clip(features, response, start, limits, bounds, tol, widen, again)
+        solution = square_root_lasso(features, response, *limits_at(1.0), tol=tol, start=start)
+    except InfeasibleExposureError:
+        smallest = smallest_multiple(features, response, limits_at)
+        if not widen or not np.isfinite(smallest):
+            raise infeasible(features, smallest, limits_at) from None
+        multiple = smallest * WIDENED
+        limits = limits_at(multiple)
+        solution = square_root_lasso(features, response, *limits, tol=tol, start=start)
     record = ClipRecord(
         weights=solution.weights,
         exposures_before=start,

@@ -1,11 +1,10 @@
 """The transformer ExposureClipper."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sknumerai._eras import EraGroups
 from sknumerai._frames import Table
-from sknumerai._typing import Array, ExposureLimit, FeatureColumns, Normalize, Scale
+from sknumerai._typing import Array, ExposureLimit, FeatureColumns, FeatureGroups, Normalize, Scale
 from sknumerai.neutralization._base import PredictionTransformer
 from sknumerai.neutralization._clip_exposure import (
     CLIP_CONSTRAINTS,
@@ -25,10 +24,11 @@ class ExposureClipper(PredictionTransformer):
 
     Parameters
     ----------
-    max_exposure : float, array-like of shape (n_features,) or dict, default=0.1
-        Largest absolute correlation with a feature: one limit, one per feature, or a dict of
-        limits by feature or group name. A dict leaves unnamed features unlimited; of several
-        limits the tightest wins. Limits of 0 neutralize.
+    max_exposure : float, array-like of shape (n_features,), Series or dict, default=0.1
+        Largest absolute correlation with a feature: one limit, one per feature (a Series by its
+        labels, which must be the names), or a dict of limits by feature or group name. A dict
+        leaves unnamed features unlimited; of several limits the tightest wins. Limits of 0
+        neutralize.
     bounds : {"symmetric", "shrink"}, default="symmetric"
         "symmetric": every exposure within ±limit. "shrink": besides, no exposure may grow or
         change its sign.
@@ -109,7 +109,7 @@ class ExposureClipper(PredictionTransformer):
         *,
         bounds: Bounds = "symmetric",
         feature_columns: FeatureColumns = None,
-        feature_groups: Mapping[str, Sequence[Any]] | None = None,
+        feature_groups: FeatureGroups | None = None,
         normalize: Normalize = "gaussian",
         scale: Scale = "minmax",
         tol: float = 1e-9,

@@ -14,7 +14,8 @@ class FeatureNeutralizer(PredictionTransformer):
 
     In each era the predictions p become ``p - proportion · N (NᵀN)⁺ Nᵀ p`` with N = [F, 1] and
     F the features. One factorization per era serves all predictions; features that depend on
-    others are harmless. The numbers are those of ``numerai-tools``.
+    others are harmless. For features on one scale the
+    numbers are those of ``numerai-tools``.
 
     Parameters
     ----------

@@ -1,20 +1,26 @@
 """Kernel: the square-root lasso by least-distance programming, for any rank."""
 
-import numpy as np
-from scipy.linalg import qr
-from scipy.optimize import brentq, nnls
+from collections.abc import Callable
 
+import numpy as np
+from scipy.optimize import brentq
+
+from sknumerai._kernels.linalg import nonnegative_least_squares, triangular_factor
 from sknumerai._typing import Array
+from sknumerai.exceptions import SolverError
 
 # Norm of a residual, relative to the response, that counts as nothing: the correlations of a
 # smaller one have too few digits to be compared with limits.
 VANISHING_NORM = 1e-6
+PRECISE_NORMS = 1e-2, 1e-4  # at which what is left still has most of its digits
 NO_MULTIPLE = 1e6  # limits that would have to be widened beyond this are zeros in effect
 
 
-def least_distance_lasso(
-    design: Array, response: Array, lower: Array, upper: Array
-) -> tuple[Array, float]:
+class VanishingResidualError(ArithmeticError):
+    """The limits leave nothing of the response."""
+
+
+def least_distance_lasso(design: Array, response: Array, lower: Array, upper: Array) -> Array:
     """Square-root lasso by non-negative least squares, for small or degenerate problems.
 
     At a fixed norm t the residual is the point nearest to the response with
@@ -34,17 +40,48 @@ def least_distance_lasso(
     Returns
     -------
     weights : ndarray of shape (k,)
-    multiple : float
-        1.0 where the limits can be met. Otherwise nothing of the response would be left, the
-        weights are those at a vanishing residual, and the limits times ``multiple`` are the
-        tightest that can be met.
+
+    Raises
+    ------
+    VanishingResidualError
+        If nothing of the response would be left.
 
     References
     ----------
     .. [1] C. L. Lawson and R. J. Hanson, "Solving Least Squares Problems", ch. 23 (1974).
     """
+    solve = _at_fixed_norm(design, response, lower, upper)
+    # ‖q(t)‖ / t falls as t grows, and a larger t has more digits
+    lowest = next((t for t in (*PRECISE_NORMS, VANISHING_NORM) if solve(t)[1] > t), None)
+    if lowest is None:
+        raise VanishingResidualError
+    norm = 1.0
+    if solve(1.0)[1] < 1.0:
+        norm = brentq(lambda t: solve(t)[1] - t, lowest, 1.0, xtol=1e-15, rtol=1e-14)
+    return solve(norm)[0]
+
+
+def vanishing_multiple(design: Array, response: Array, lower: Array, upper: Array) -> float:
+    """What limits must be multiplied by, at least, to leave something of the response.
+
+    Parameters as in `least_distance_lasso`.
+
+    Returns
+    -------
+    multiple : float
+        1 where they need not be multiplied; infinite where limits of zero are in the way.
+    """
+    solve = _at_fixed_norm(design, response, lower, upper)
+    multiple = min(t / max(solve(t)[1], np.finfo(float).tiny) for t in PRECISE_NORMS)
+    return max(multiple, 1.0) if multiple < NO_MULTIPLE else np.inf
+
+
+def _at_fixed_norm(
+    design: Array, response: Array, lower: Array, upper: Array
+) -> Callable[[float], tuple[Array, float]]:
+    """Weights, and the norm of what they leave, as a function of the norm t."""
     n, k = design.shape
-    triangle = qr(design, mode="economic")[1] if n > k else design
+    triangle = triangular_factor(design) if n > k else design
     start = design.T @ response
 
     def solve(norm: float) -> tuple[Array, float]:
@@ -53,14 +90,12 @@ def least_distance_lasso(
         program = np.vstack([np.hstack([triangle, -triangle]), gaps])
         goal = np.zeros(len(program))
         goal[-1] = 1.0
-        multipliers, _ = nnls(program, goal, maxiter=50 * program.shape[1])
-        multipliers = multipliers / (1.0 - gaps @ multipliers)
+        multipliers = nonnegative_least_squares(program, goal)
+        share = 1.0 - gaps @ multipliers
+        if not share > 0.0:
+            raise SolverError("the least-distance program of the exposure limits has no solution.")
+        multipliers = multipliers / share
         weights = multipliers[k:] - multipliers[:k]
         return weights, float(np.linalg.norm(response - design @ weights))
 
-    weights, left = solve(VANISHING_NORM)
-    if left <= VANISHING_NORM:
-        multiple = VANISHING_NORM / max(left, np.finfo(float).tiny)
-        return weights, multiple if multiple < NO_MULTIPLE else np.inf
-    norm = brentq(lambda t: solve(t)[1] - t, VANISHING_NORM, 1.0, xtol=1e-15, rtol=1e-14)
-    return solve(norm)[0], 1.0
+    return solve

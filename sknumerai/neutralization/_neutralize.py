@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from numbers import Real
-from typing import Any
+from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 
@@ -13,7 +13,21 @@ from sknumerai._frames import Table, like_input, read_predictions
 from sknumerai._kernels.projection import neutral_predictions
 from sknumerai._kernels.ranks import normalize_columns, scale_columns
 from sknumerai._sklearn import Interval, StrOptions, validate_params
-from sknumerai._typing import Array, ArrayLike, Frame, Normalize, Scale
+from sknumerai._typing import (
+    Array,
+    ArrayLike,
+    ArrayOrList,
+    Container,
+    Eras,
+    FloatArray,
+    Frame,
+    FrameT_co,
+    Normalize,
+    Same,
+    SameFrame,
+    Scale,
+    SeriesOf,
+)
 from sknumerai._warnings import warn_of_nan
 from sknumerai.neutralization._base import read_input
 
@@ -57,6 +71,47 @@ def neutralize_era(
     return scale_columns(neutral, scale)
 
 
+class _Options(TypedDict, total=False):
+    """The arguments that do not decide the type of the result."""
+
+    eras: Eras | None
+    normalize: Normalize
+    scale: Scale
+    n_jobs: int | None
+
+
+@overload
+def neutralize(
+    predictions: ArrayOrList,
+    features: ArrayLike,
+    *,
+    proportion: float | Sequence[float] = ...,
+    **options: Unpack[_Options],
+) -> FloatArray: ...
+@overload
+def neutralize(
+    predictions: Same,
+    features: ArrayLike,
+    *,
+    proportion: float = ...,
+    **options: Unpack[_Options],
+) -> Same: ...
+@overload
+def neutralize(
+    predictions: SameFrame,
+    features: ArrayLike,
+    *,
+    proportion: Sequence[float],
+    **options: Unpack[_Options],
+) -> SameFrame: ...
+@overload
+def neutralize(
+    predictions: SeriesOf[FrameT_co],
+    features: ArrayLike,
+    *,
+    proportion: Sequence[float],
+    **options: Unpack[_Options],
+) -> FrameT_co: ...
 @validate_params(
     {
         "proportion": [PROPORTION, "array-like"],
@@ -66,19 +121,21 @@ def neutralize_era(
     prefer_skip_nested_validation=True,
 )
 def neutralize(
-    predictions: ArrayLike | Frame,
-    features: ArrayLike | Frame,
+    predictions: ArrayLike | SeriesOf[Frame],
+    features: ArrayLike,
     *,
     proportion: float | Sequence[float] = 1.0,
-    eras: ArrayLike | None = None,
+    eras: Eras | None = None,
     normalize: Normalize = None,
     scale: Scale = None,
     n_jobs: int | None = None,
-) -> Any:
+    verbose: bool | int = False,
+) -> Container:
     """Neutralize predictions against features, era by era.
 
     In each era the predictions p become ``p - proportion · N (NᵀN)⁺ Nᵀ p`` with N = [F, 1]: what
-    the features F explain linearly is removed. The numbers are those of ``numerai-tools``.
+    the features F explain linearly is removed. For features on one scale the
+    numbers are those of ``numerai-tools``.
 
     Parameters
     ----------
@@ -99,6 +156,8 @@ def neutralize(
         Per era, after: onto [0, 1], or to unit standard deviation.
     n_jobs : int, optional
         Eras computed in parallel, as in joblib.
+    verbose : bool, default=False
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -135,9 +194,11 @@ def neutralize(
     """
     table, given, groups = read_input(predictions, features, eras, name="predictions")
     shares: Any = [proportion] if isinstance(proportion, Real) else proportion
-    proportions = [float(share) for share in shares]
+    proportions = [float(share) if isinstance(share, Real) else np.nan for share in shares]
     if not proportions or not all(0.0 <= share <= 1.0 for share in proportions):
         raise ValueError(f"proportion must hold numbers in [0, 1]; found {proportion!r}.")
+    if len(set(proportions)) < len(proportions):
+        raise ValueError(f"proportion={proportion!r} names a share twice; name each once.")
     values = neutralize_table(
         table,
         given,
@@ -146,6 +207,7 @@ def neutralize(
         normalize=normalize,
         scale=scale,
         n_jobs=n_jobs,
+        verbose=verbose,
     )
     names = None
     if not isinstance(proportion, Real):

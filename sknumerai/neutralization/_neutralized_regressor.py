@@ -24,7 +24,7 @@ from sknumerai._eras import group_eras, require_eras
 from sknumerai._routing import accepted_metadata, requests_of
 from sknumerai._rows import check_same_labels
 from sknumerai._sklearn import _num_samples, check_target, validate_table
-from sknumerai._typing import Array, ArrayLike, FeatureColumns
+from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, Regressor, Transformer
 
 
 class NeutralizedRegressor(RegressorMixin, BaseEstimator):
@@ -85,8 +85,8 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        regressor: Any,
-        transformer: Any,
+        regressor: Regressor,
+        transformer: Transformer,
         *,
         feature_columns: FeatureColumns = None,
         memory: str | Memory | None = None,
@@ -101,9 +101,9 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         X: ArrayLike,
         y: ArrayLike,
         *,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
         features: ArrayLike | None = None,
-        **fit_params: Any,
+        **fit_params: object,
     ) -> Self:
         """Fit the regressor to (X, y), and the transformer to y as a stand-in for predictions.
 
@@ -134,12 +134,12 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         X = validate_table(self, X, reset=True, ensure_all_finite=False)
         check_target(self, X, y)
         group_eras(eras, _num_samples(X), max_rows=0)  # warns: training data are never one era
-        y = check_array(y, input_name="y", ensure_2d=False, dtype="numeric")
+        targets = check_array(y, input_name="y", ensure_2d=False, dtype="numeric")
         routed = self._route("fit", eras, features, X, fit_params)
         fit_cached = check_memory(self.memory).cache(_fit)
-        self.regressor_ = fit_cached(clone(self.regressor), X, y, routed["regressor"]["fit"])
+        self.regressor_ = fit_cached(clone(self.regressor), X, targets, routed["regressor"]["fit"])
         self.transformer_ = clone(self.transformer).fit(
-            y if y.ndim == 2 else y.reshape(-1, 1), **routed["transformer"]["fit"]
+            targets if targets.ndim == 2 else targets.reshape(-1, 1), **routed["transformer"]["fit"]
         )
         self.eras_given_ = eras is not None
         return self
@@ -148,9 +148,9 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         self,
         X: ArrayLike,
         *,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
         features: ArrayLike | None = None,
-        **predict_params: Any,
+        **predict_params: object,
     ) -> Array:
         """Predict, then neutralize or clip the predictions.
 
@@ -192,7 +192,7 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
         features: ArrayLike | None = None,
     ) -> float:
         """R² of the predictions.
@@ -245,7 +245,7 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
     def _route(
         self,
         method: str,
-        eras: ArrayLike | None,
+        eras: Eras | None,
         features: ArrayLike | None,
         X: ArrayLike,
         params: dict[str, Any],

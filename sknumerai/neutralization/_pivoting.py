@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError
 
-from sknumerai._kernels.linalg import one_thread
+from sknumerai._kernels.linalg import cholesky_factor, cholesky_solve, one_thread
 from sknumerai._typing import Array
 from sknumerai.neutralization._least_distance import VANISHING_NORM
 
@@ -44,7 +44,7 @@ class _FixedNorm:
 
 
 class GramProblem:
-    """Square-root lasso ``min ‖y - Xw‖ + Σ (upper_j max(w_j, 0) - lower_j min(w_j, 0))``.
+    """Square-root lasso ``min ‖y - Xw‖ + Σ (upper_j max(w_j, 0) + lower_j min(w_j, 0))``.
 
     Parameters
     ----------
@@ -177,12 +177,12 @@ class GramProblem:
         if shift:
             gram.flat[:: len(gram) + 1] += shift
         try:
-            factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
+            factor = cholesky_factor(gram)
         except LinAlgError:
             raise DependentColumnsError from None
-        if len(gram) and np.diag(factor[0]).min() ** 2 < min(UNSAFE_PIVOT, 0.5 * (shift or 1.0)):
+        if len(gram) and np.diag(factor).min() ** 2 < min(UNSAFE_PIVOT, 0.5 * (shift or 1.0)):
             raise DependentColumnsError
-        return cho_solve(factor, right, check_finite=False)
+        return cholesky_solve(factor, right)
 
     def _proximal(self, norm: float) -> _FixedNorm:
         """Solve at a fixed norm with dependent columns: proximal-point iterations."""

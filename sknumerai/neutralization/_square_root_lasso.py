@@ -8,13 +8,18 @@ from sknumerai._kernels.projection import FeatureProjection
 from sknumerai._kernels.standardized_features import StandardizedFeatures
 from sknumerai._typing import Array
 from sknumerai.exceptions import InfeasibleExposureError, SolverError
-from sknumerai.neutralization._least_distance import VANISHING_NORM, least_distance_lasso
+from sknumerai.neutralization._least_distance import (
+    VANISHING_NORM,
+    VanishingResidualError,
+    least_distance_lasso,
+)
 from sknumerai.neutralization._pivoting import ACCURACY, GramProblem, PivotingError
 
 FIRST_COLUMNS = 128  # most violated limits that enter the working set at first; then it doubles
 WHOLE_GRAM = 0.5  # share of the features in the working set from which on all are taken
 ROUGH = 0.01  # accuracy of the residual norm while the working set is incomplete
 MAX_PASSES = 60
+NOTHING_LEFT = "the exposure limits leave nothing of the prediction"
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def square_root_lasso(
     ``maximize corr(q, y) subject to lower_j <= corr(x_j, q) <= upper_j`` is solved by q = y - Xw,
     w the minimizer of the square-root lasso
 
-        ‖y - X w‖ + Σ_j (upper_j max(w_j, 0) - lower_j min(w_j, 0)).
+        ‖y - X w‖ + Σ_j (upper_j max(w_j, 0) + lower_j min(w_j, 0)).
 
     Parameters
     ----------
@@ -135,9 +140,12 @@ def square_root_lasso(
                 raise PivotingError
             weights[working] = problem.solve(norm, ROUGH if rough else ACCURACY)
         except PivotingError:
-            weights[working] = _least_distance_weights(
-                features, part, response, lower, upper, working, bounded
-            )
+            try:
+                weights[working] = least_distance_lasso(
+                    part.dense(), response, lower[working], upper[working]
+                )
+            except VanishingResidualError:
+                raise InfeasibleExposureError(NOTHING_LEFT) from None
         state[working] = problem.state
         residual = response - part.matmul(weights[working, None])[:, 0]
         norm = float(np.linalg.norm(residual))
@@ -161,40 +169,7 @@ def _certificate(
 
 def _neutralized(part: StandardizedFeatures, response: Array) -> tuple[Array, Array]:
     """The solution where all limits are zero: full neutralization."""
-    residual, weights = FeatureProjection(part).split(response[:, None])
+    residual, weights = FeatureProjection(part, official=False).split(response[:, None])
     if np.linalg.norm(residual) < VANISHING_NORM:
-        raise _infeasible(part, np.inf)
+        raise InfeasibleExposureError(NOTHING_LEFT)
     return residual[:, 0], weights
-
-
-def _least_distance_weights(
-    features: StandardizedFeatures,
-    part: StandardizedFeatures,
-    response: Array,
-    lower: Array,
-    upper: Array,
-    working: Array,
-    bounded: Array,
-) -> Array:
-    """Weights of the working set by the method that needs no rank, or why there are none."""
-    weights, multiple = least_distance_lasso(part.dense(), response, lower[working], upper[working])
-    if multiple == 1.0:
-        return weights
-    everything = features.take(bounded)
-    _, multiple = least_distance_lasso(everything.dense(), response, lower[bounded], upper[bounded])
-    raise _infeasible(everything, multiple)
-
-
-def _infeasible(part: StandardizedFeatures, multiple: float) -> InfeasibleExposureError:
-    rank = np.linalg.matrix_rank(part.dense())
-    advice = (
-        f"multiply the limits by at least {multiple:.4g}, limit fewer features, or pass "
-        "on_infeasible='warn'"
-        if np.isfinite(multiple)
-        else "no multiple of the limits can be met: limit fewer features or raise limits of zero"
-    )
-    return InfeasibleExposureError(
-        f"the exposure limits leave nothing of the prediction ({part.n} rows, {part.k} limited "
-        f"features of rank {rank}); {advice}.",
-        multiple,
-    )

@@ -48,7 +48,8 @@ class Certificate:
     @cached_property
     def _rest(self) -> Array:
         """The force that the box and the norm terms must balance: s - (diag(q) + LLᵀ)x - Eμ."""
-        return self.signal - self._risk - self.program.rows @ self.multipliers.rows
+        rest: Array = self.signal - self._risk - self.program.rows @ self.multipliers.rows
+        return rest
 
     @cached_property
     def _subgradients(self) -> tuple[Array, Array]:

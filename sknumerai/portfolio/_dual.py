@@ -172,4 +172,5 @@ class Dual:
         limits = priced_limits(multipliers.rows, self.row_min, self.row_max)
         mu = np.where(np.isinf(limits), 0.0, multipliers.rows)
         eta = np.where(self.capped, np.maximum(multipliers.norms, 0.0), 0.0)
-        return self.norms * np.r_[self.program.loadings.T @ weights, mu, eta]
+        point: Array = self.norms * np.r_[self.program.loadings.T @ weights, mu, eta]
+        return point

@@ -8,7 +8,7 @@ import numpy as np
 from sknumerai._era_loop import naming_era
 from sknumerai._eras import Rows, group_eras
 from sknumerai._rows import check_same_rows
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, Eras
 from sknumerai.portfolio._engines import make_engine
 from sknumerai.portfolio._portfolio_optimizer import PortfolioOptimizer
 from sknumerai.portfolio._risk_data import RiskTables
@@ -34,7 +34,7 @@ class EraPrograms:
         self,
         optimizer: PortfolioOptimizer,
         n_rows: int,
-        eras: ArrayLike | None,
+        eras: Eras | None,
         risk: Mapping[str, Any],
     ):
         self.optimizer = optimizer

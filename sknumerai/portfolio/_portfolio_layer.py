@@ -8,7 +8,7 @@ import torch
 from sklearn.base import clone
 from torch.autograd.function import once_differentiable
 
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, ArraysByEra, Eras
 from sknumerai.portfolio._era_programs import EraPrograms, has_rows, jacobian_product
 from sknumerai.portfolio._portfolio_optimizer import PortfolioOptimizer
 
@@ -96,9 +96,9 @@ class PortfolioLayer(torch.nn.Module):
         self,
         optimizer: PortfolioOptimizer,
         *,
-        eras: ArrayLike | None = None,
+        eras: Eras | None = None,
         factor_loadings: ArrayLike | None = None,
-        factor_covariance: ArrayLike | None = None,
+        factor_covariance: ArrayLike | ArraysByEra | None = None,
         specific_variance: ArrayLike | None = None,
         exposures: ArrayLike | None = None,
         sectors: ArrayLike | None = None,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -11,11 +11,14 @@ from sklearn.utils.validation import check_is_fitted
 from sknumerai._frames import Table
 from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import Interval, StrOptions, _fit_context
-from sknumerai._typing import Array, ArrayLike
+from sknumerai._typing import Array, ArrayLike, ArraysByEra
 from sknumerai.portfolio._cvxpy_engine import CvxpyProgram
 from sknumerai.portfolio._engines import make_engine
 from sknumerai.portfolio._risk_data import RiskTables
 from sknumerai.portfolio._solution import Solution
+
+if TYPE_CHECKING:
+    import cvxpy as cp
 
 __all__ = ["PortfolioOptimizer"]
 
@@ -195,7 +198,9 @@ class PortfolioOptimizer(BaseEstimator):
         self.max_iter = max_iter
 
     @classmethod
-    def from_cvxpy(cls, problem: Any, signal: Any, weights: Any) -> Self:
+    def from_cvxpy(
+        cls, problem: "cp.Problem", signal: "cp.Parameter", weights: "cp.Expression"
+    ) -> Self:
         """Use a program of your own, written in cvxpy and solved by cvxpylayers.
 
         Parameters
@@ -218,10 +223,10 @@ class PortfolioOptimizer(BaseEstimator):
     def fit(
         self,
         signal: ArrayLike,
-        y: Any = None,
+        y: object = None,
         *,
         factor_loadings: ArrayLike | None = None,
-        factor_covariance: ArrayLike | None = None,
+        factor_covariance: ArrayLike | ArraysByEra | None = None,
         specific_variance: ArrayLike | None = None,
         exposures: ArrayLike | None = None,
         sectors: ArrayLike | None = None,

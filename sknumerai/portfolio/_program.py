@@ -88,7 +88,8 @@ class Program:
     @property
     def equations(self) -> Array:
         """Which rows are equations, shape (n_rows,)."""
-        return self.row_min == self.row_max
+        mask: Array = self.row_min == self.row_max
+        return mask
 
     @cached_property
     def absolute_rows(self) -> Array:
@@ -104,7 +105,8 @@ class Program:
     @cached_property
     def middle(self) -> Array:
         """The portfolio in the box nearest zero, shape (n,)."""
-        return np.clip(0.0, self.lower, self.upper)
+        point: Array = np.clip(0.0, self.lower, self.upper)
+        return point
 
     @cached_property
     def middle_values(self) -> Array:
@@ -150,7 +152,8 @@ class Program:
 
     def risk_matvec(self, weights: Array) -> Array:
         """(diag(q) + LLᵀ) x, shape (n,)."""
-        return self.curvature * weights + self.loadings @ (self.loadings.T @ weights)
+        product: Array = self.curvature * weights + self.loadings @ (self.loadings.T @ weights)
+        return product
 
 
 @dataclass(frozen=True)

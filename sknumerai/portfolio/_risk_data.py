@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypedDict
 
 import narwhals as nw
 import numpy as np
@@ -12,7 +12,7 @@ from sknumerai._era_loop import naming_era
 from sknumerai._eras import Rows
 from sknumerai._frames import Table, numeric_table
 from sknumerai._rows import HasRows, RowLabels, row_index
-from sknumerai._typing import Array
+from sknumerai._typing import Array, ArrayLike, ArraysByEra
 
 RISK_NAMES = (
     "factor_loadings",
@@ -23,6 +23,17 @@ RISK_NAMES = (
     "previous_weights",
 )
 ROUNDING = 1e-10
+
+
+class Risk(TypedDict, total=False):
+    """Risk data as callers pass them, by name; see ``PortfolioOptimizer.fit``."""
+
+    factor_loadings: ArrayLike | None
+    factor_covariance: ArrayLike | ArraysByEra | None
+    specific_variance: ArrayLike | None
+    exposures: ArrayLike | None
+    sectors: ArrayLike | None
+    previous_weights: ArrayLike | None
 
 
 @dataclass(frozen=True)
@@ -191,7 +202,8 @@ def covariance_root(covariance: Any, n_factors: int, name: str) -> Array:
             f"{name} has a negative eigenvalue ({values[0]:.1e}); pass a positive semidefinite "
             "matrix."
         )
-    return vectors * np.sqrt(np.maximum(values, 0.0))
+    root: Array = vectors * np.sqrt(np.maximum(values, 0.0))
+    return root
 
 
 def _labels(sectors: Any, n_rows: int) -> Array:

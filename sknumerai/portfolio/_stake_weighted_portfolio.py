@@ -199,7 +199,7 @@ class StakeWeightedPortfolio(torch.nn.Module):
         )
 
 
-def _read_stakes(stakes: ArrayLike) -> torch.Tensor:
+def _read_stakes(stakes: Any) -> torch.Tensor:
     """Stakes as a tensor of their own."""
     if not isinstance(stakes, torch.Tensor):
         stakes = torch.tensor(np.asarray(stakes, dtype=np.float64))

@@ -39,10 +39,11 @@ WHERE = {
 }
 
 
-def start(code, arguments):
+def start(*words):
+    """Start Python with these arguments."""
     environment = os.environ | {"PYTHONPATH": str(Path(sknumerai.__file__).parents[1])}
     return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, *map(str, words)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -61,7 +62,7 @@ def arguments(tournament, tmp_path):
 @pytest.mark.parametrize("where", WHERE)
 def test_interrupt_leaves_nothing(arguments, tmp_path, where):
     code = WHERE[where].format(signal=SIGNAL.format(name="SIGINT"))
-    process = start(f"{code}\n{START} sys.exit(main())", arguments)
+    process = start("-c", f"{code}\n{START} sys.exit(main())", *arguments)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert out == ""
@@ -73,7 +74,7 @@ def test_interrupt_leaves_nothing(arguments, tmp_path, where):
 @pytest.mark.parametrize("where", WHERE)
 def test_kill_leaves_nothing_that_looks_complete(arguments, tmp_path, where):
     code = WHERE[where].format(signal=SIGNAL.format(name="SIGKILL"))
-    process = start(f"{code}\n{START} sys.exit(main())", arguments)
+    process = start("-c", f"{code}\n{START} sys.exit(main())", *arguments)
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "output.parquet").exists()
@@ -93,7 +94,8 @@ def test_interrupt_with_several_jobs(arguments, tmp_path):
         "    return block(*arguments)\n"
         "module.FeatureFile._block = slow\n"
     )
-    process = start(f"import sys\n{slow}\n{START} sys.exit(main())", [*arguments, "--n-jobs", 2])
+    code = f"import sys\n{slow}\n{START} sys.exit(main())"
+    process = start("-c", code, *arguments, "--n-jobs", 2)
     for line in process.stderr:
         if "reading" in line:
             break
@@ -106,31 +108,10 @@ def test_interrupt_with_several_jobs(arguments, tmp_path):
 
 
 def test_exit_codes_of_the_program(arguments, tmp_path):
-    environment = os.environ | {"PYTHONPATH": str(Path(sknumerai.__file__).parents[1])}
-    command = [sys.executable, "-m", "sknumerai.cli", *map(str, arguments)]
-    codes = [
-        subprocess.run(command, env=environment, capture_output=True, check=False).returncode
-        for _ in range(2)  # the second time the output exists
-    ]
-    assert codes == [0, 2]
-
-
-@pytest.mark.parametrize("module", ["typer", "pyarrow"])
-def test_missing_extra_is_one_sentence(module):
-    code = f"import sys; sys.modules[{module!r}] = None; {START} sys.exit(main())"
-    process = start(code, ["--version"])
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert out == ""
-    assert err.startswith(f"error: {module} could not be imported")
-    assert err.endswith("install it with pip install 'sknumerai[cli]'.\n")
-    assert len(err.splitlines()) == 1
-
-
-def test_importing_the_command_loads_no_optional_dependency():
-    code = (
-        "import sys, narwhals, pandas, sklearn; base = set(sys.modules); import sknumerai.cli; "
-        "print(sorted({'typer', 'pyarrow', 'matplotlib'} & (set(sys.modules) - base)))"
-    )
-    out, _ = start(code, []).communicate(timeout=60)
-    assert out.strip() == "[]"
+    (tmp_path / "exists.parquet").touch()
+    outputs = (tmp_path / "output.parquet", tmp_path / "exists.parquet")
+    command = ("-m", "sknumerai.cli", *arguments[:-1])
+    processes = [start(*command, output) for output in outputs]  # side by side
+    for process in processes:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in processes] == [0, 2]

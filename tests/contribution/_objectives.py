@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from sknumerai.contribution import closed_form_tc
 from sknumerai.portfolio import PortfolioOptimizer
 
+SEEDS = (0, 1, 2)
 FORMS = ("current", "aligned", "scaled", "aligned_normalized")
 NORMALIZED = ("current", "aligned_normalized")
 
@@ -35,6 +37,15 @@ def make_users(seed=0, n=12, n_users=5):
 def make_hessian(seed=0, n=12):
     root = np.random.default_rng(seed).normal(size=(n, n))
     return root @ root.T / n + 0.5 * np.eye(n)
+
+
+def contributions(users, form, hessian, **risk):
+    """One contribution per user, of one era."""
+    table = closed_form_tc(
+        users.predictions, users.meta_model, users.returns, hessian=hessian, form=form, **risk
+    )
+    assert table.shape == (1, users.predictions.shape[1])
+    return table.to_numpy()[0]
 
 
 def objective(form, returns, meta_model, weights, cost):

@@ -57,11 +57,6 @@ def data():
     }
 
 
-@pytest.fixture(autouse=True)
-def _empty_cache():
-    GRADIENTS.clear()
-
-
 def score(scorer, data, predictions=None, **metadata):
     model = Fixed(data["predictions"] if predictions is None else predictions)
     metadata = {"eras": data["eras"], "meta_model": data["meta_model"], **metadata}

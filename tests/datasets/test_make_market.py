@@ -361,7 +361,7 @@ def test_meta_model_is_the_stake_weighted_mean_of_ranks(market):
 
 def test_contribution_to_a_feature_neutral_portfolio_follows_skill():
     """The gradient of the return of a mean-variance portfolio without feature exposure."""
-    n_eras, n = 80, 400
+    n_eras, n = 160, 200
     market = make_market(n, 5, 60, n_eras=n_eras, as_frame=False, random_state=3)
     gradients = np.zeros(60)
     for label, rows in zip(

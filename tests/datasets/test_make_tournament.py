@@ -1,8 +1,6 @@
 """The synthetic tournament has the facts of the real one, and the planted signal is there."""
 
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -270,15 +268,3 @@ def test_parameters_out_of_range(parameters, message):
 def test_parameter_of_wrong_type():
     with pytest.raises(TypeError, match="n_stocks must be an instance of"):
         make_tournament(n_stocks=50.5)
-
-
-def test_import_brings_nothing_that_pandas_and_sklearn_do_not():
-    code = (
-        "import pandas, sys, sklearn.utils\n"
-        "before = set(sys.modules)\n"
-        "import sknumerai.datasets\n"
-        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
-        "print(sorted(new & {'pyarrow', 'numerapi', 'matplotlib', 'requests'}))"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stdout.strip() == "[]", result.stderr

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -118,15 +116,3 @@ def test_errors(tournament, predictions):
         FeatureExposureDisplay.from_predictions(predictions, tournament.data, limit=-0.1)
     with pytest.raises(ValueError, match=r"'max_features' parameter"):
         FeatureExposureDisplay.from_predictions(predictions, tournament.data, max_features=0)
-
-
-def test_matplotlib_is_imported_only_to_plot():
-    code = (
-        "import sys, sknumerai.inspection; assert 'matplotlib' not in sys.modules;"
-        "sys.modules['matplotlib'] = sys.modules['matplotlib.pyplot'] = None;"
-        "import pandas as pd\n"
-        "try: sknumerai.inspection.EraScoresDisplay(pd.DataFrame({'a': [1.0]})).plot()\n"
-        "except ImportError as error: print(error)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'sknumerai[plot]'" in done.stdout

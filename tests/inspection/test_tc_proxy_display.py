@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from itertools import combinations, pairwise
 from types import SimpleNamespace
 
@@ -129,16 +127,3 @@ def test_a_real_fit():
     assert display.axes_[0].get_title() == "fnc"
     assert y[-1] > y[0] + 1.0
     assert display.r2_test == fit.r2_test
-
-
-def test_neither_matplotlib_nor_interpret_is_imported_early():
-    code = (
-        "import sys, sknumerai.inspection, sknumerai.contribution;"
-        "assert not {'matplotlib', 'interpret'} & set(sys.modules);"
-        "sys.modules['matplotlib'] = sys.modules['matplotlib.pyplot'] = None;"
-        "import pandas as pd\n"
-        "try: sknumerai.inspection.TCProxyDisplay(pd.Series({'a': 1.0}), {}).plot()\n"
-        "except ImportError as error: print(error)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'sknumerai[plot]'" in done.stdout

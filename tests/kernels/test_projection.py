@@ -135,3 +135,22 @@ def test_several_columns_and_proportions_share_the_factorization():
             alone = neutralize(frame[name], features, proportion=share)
             np.testing.assert_allclose(out[f"{name}_{share}"], alone, atol=1e-13)
     assert np.abs(exposures(out["a_1.0"].to_numpy(), features)).max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("noise", "scale"), [((1e-4, 1e-5), 100.0), ((1e-6, 1e-6), 1.0), ((1e-5, 1e-7), 10.0)]
+)
+def test_the_smallest_pivot_decides_whether_the_official_rule_does(noise, scale):
+    """Nearly dependent features: the numbers are those of lstsq(rcond=1e-6), whatever it drops."""
+    rng = np.random.default_rng(8)
+    features = rng.normal(size=(200, 12)) * scale
+    features[:, 8:10] = features[:, :2] + noise[0] * rng.normal(size=(200, 2))
+    features[:, 10:] = features[:, 2:4] + noise[1] * rng.normal(size=(200, 2))
+    prediction = rng.normal(size=200)
+    design = np.column_stack([features, np.ones(200)])
+    explained = design @ np.linalg.lstsq(design, prediction, rcond=1e-6)[0]
+    np.testing.assert_allclose(
+        neutral_predictions(prediction[:, None], features, [1.0])[:, 0],
+        prediction - explained,
+        atol=1e-8,
+    )

@@ -39,14 +39,15 @@ class CountedTrees(HistGradientBoostingRegressor):
         return super().fit(X, y)
 
 
-def _by_hand(search, X, y, eras, params, scorer):
-    """Mean score of one candidate over the splits."""
+def _by_hand(search, X, y, eras, params, *scorers):
+    """Mean scores of one candidate over the splits, one by scorer."""
     scores = []
     for train, test in search.cv.split(X, y, eras):
         model = clone(search.estimator).set_params(**params)
         model.fit(X.iloc[train], y.iloc[train], eras=eras.iloc[train])
-        scores.append(scorer(model, X.iloc[test], y.iloc[test], eras=eras.iloc[test]))
-    return np.mean(scores)
+        given = (model, X.iloc[test], y.iloc[test])
+        scores.append([scorer(*given, eras=eras.iloc[test]) for scorer in scorers])
+    return np.mean(scores, axis=0)
 
 
 def test_synthetic_tournament(tmp_path):
@@ -79,9 +80,9 @@ def test_synthetic_tournament(tmp_path):
     ).fit(X, y, eras=eras)
     results = pd.DataFrame(search.cv_results_)
     assert len(results) == 8
-    for name, scorer in SCORING.items():
-        expected = _by_hand(search, X, y, eras, results.params[0], scorer)
-        assert results.loc[0, f"mean_test_{name}"] == pytest.approx(expected)
+    expected = _by_hand(search, X, y, eras, results.params[0], *SCORING.values())
+    for name, score in zip(SCORING, expected, strict=True):
+        assert results.loc[0, f"mean_test_{name}"] == pytest.approx(score)
     assert search.best_index_ == results.mean_test_fnc_sharpe.argmax()
     exposure = -results.mean_test_neg_max_exposure
     limit = results.param_transformer__max_exposure
@@ -126,10 +127,8 @@ def test_real_tournament(shared_data):
     neutral = results.param_transformer__proportion == 1.0
     assert (results.mean_test_neg_max_exposure[neutral] > -1e-9).all()
     assert (results.mean_test_neg_max_exposure[~neutral] < -0.1).all()
-    candidate = results.params[1]
-    assert results.loc[1, "mean_test_numerai_corr"] == pytest.approx(
-        _by_hand(search, X, y, eras, candidate, metrics["numerai_corr"])
-    )
+    (expected,) = _by_hand(search, X, y, eras, results.params[1], metrics["numerai_corr"])
+    assert results.loc[1, "mean_test_numerai_corr"] == pytest.approx(expected)
     predictions = search.best_estimator_.predict(X, eras=eras)
     assert search.score(X, y, eras=eras) == pytest.approx(
         feature_neutral_corr(y, predictions, features=X[limited], eras=eras, aggregate="sharpe")

@@ -207,3 +207,10 @@ def test_repr():
     assert repr(PurgedEraKFold(3, embargo=1)) == (
         "PurgedEraKFold(embargo=1, horizon=20, n_splits=3, purge=None)"
     )
+
+
+def test_two_folds_of_which_one_is_tested():
+    splitter = CombinatorialPurgedEraCV(2, 1, purge=0)
+    X, eras = np.zeros((8, 1)), np.repeat([1, 2, 3, 4], 2)
+    splits = [(train.tolist(), test.tolist()) for train, test in splitter.split(X, groups=eras)]
+    assert splits == [([4, 5, 6, 7], [0, 1, 2, 3]), ([0, 1, 2, 3], [4, 5, 6, 7])]

@@ -88,3 +88,14 @@ def test_other_bad_input():
     for window in (0, -1, 2.0, None):
         with pytest.raises(ValueError, match="'window' parameter"):
             sliding_windows(np.zeros(5), window)
+
+
+def test_series_in_rows():
+    table = np.random.default_rng(0).normal(size=(20, 30))  # 20 series of 30 values
+    X, y = sliding_windows(table, 5, series_axis=0)
+    expected, following = sliding_windows(table.T, 5)
+    np.testing.assert_array_equal(X, expected)
+    np.testing.assert_array_equal(y, following)
+    assert sliding_windows(table, 5)[0].shape == (15 * 30, 5)
+    with pytest.raises(ValueError, match="'series_axis' parameter"):
+        sliding_windows(table, 5, series_axis=2)

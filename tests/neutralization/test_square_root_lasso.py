@@ -7,7 +7,7 @@ from sknumerai._kernels.standardized_features import StandardizedFeatures
 from sknumerai.exceptions import InfeasibleExposureError, SolverError
 from sknumerai.neutralization import _square_root_lasso as module
 from sknumerai.neutralization import clip_exposure, neutralize
-from sknumerai.neutralization._least_distance import least_distance_lasso
+from sknumerai.neutralization._least_distance import least_distance_lasso, vanishing_multiple
 from sknumerai.neutralization._pivoting import GramProblem, PivotingError
 from sknumerai.neutralization._square_root_lasso import square_root_lasso
 from tests._reference import best_correlation, exposures, make_era, standardized
@@ -119,8 +119,8 @@ def test_methods_agree(monkeypatch):
     features, y, lower, upper = _problem(0, 120, 30, "symmetric")
     x = StandardizedFeatures(features)
     pivoted = square_root_lasso(x, y, lower, upper)
-    weights, multiple = least_distance_lasso(x.dense(), y, lower, upper)
-    assert multiple == 1.0
+    weights = least_distance_lasso(x.dense(), y, lower, upper)
+    assert vanishing_multiple(x.dense(), y, lower, upper) == 1.0
     np.testing.assert_allclose(weights, pivoted.weights, atol=1e-9)
     problem = GramProblem(x.gram(), x.dense().T @ y, lower, upper)
     np.testing.assert_allclose(
@@ -148,7 +148,7 @@ def test_murty_steps_reach_the_same_solution(monkeypatch):
 def test_never_returns_what_it_has_not_verified(monkeypatch):
     features, y, lower, upper = _problem(2, 100, 10, "symmetric")
     monkeypatch.setattr(GramProblem, "solve", lambda self, *args: np.zeros(len(self.state)))
-    monkeypatch.setattr(module, "least_distance_lasso", lambda x, *a: (np.zeros(x.shape[1]), 1.0))
+    monkeypatch.setattr(module, "least_distance_lasso", lambda x, *a: np.zeros(x.shape[1]))
     with pytest.raises(SolverError, match=r"not to tol=1\.0e-09"):
         square_root_lasso(StandardizedFeatures(features), y, lower / 5, upper / 5)
 

@@ -1,14 +1,11 @@
 import copy
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from sknumerai import portfolio  # noqa: E402
 from sknumerai.exceptions import InfeasiblePortfolioError  # noqa: E402
 from sknumerai.portfolio import PortfolioLayer, PortfolioOptimizer  # noqa: E402
 
@@ -382,15 +379,3 @@ def test_infeasible_era_is_named():
     )
     with pytest.raises(InfeasiblePortfolioError, match="In era 0001: No portfolio meets"):
         layer(torch.zeros(8))
-
-
-def test_only_its_use_imports_torch():
-    code = (
-        "import sys, sknumerai.portfolio as p; p.PortfolioOptimizer; before = 'torch' in "
-        "sys.modules; p.PortfolioLayer; print(before, 'torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "True"]
-    assert dir(portfolio) == sorted(portfolio.__all__)
-    with pytest.raises(AttributeError, match="has no attribute 'PortfolioLayers'"):
-        _ = portfolio.PortfolioLayers
