@@ -262,3 +262,12 @@ def test_regressors_without_routing_get_what_they_name(data, routing):
         )
         search.fit(X, y, eras=eras, sample_weight=w)
         assert search.best_estimator_.regressor_.weight_ is w
+
+
+def test_predict_of_a_search_names_its_best_estimator(data):
+    X, y, eras, _ = data
+    sklearn.set_config(enable_metadata_routing=True)
+    search = COMPOSITES["search"]().fit(X, y, eras=eras)
+    with pytest.raises(MissingErasError, match=r"search\.best_estimator_\.predict\(X, eras=eras\)"):
+        search.predict(X)
+    search.best_estimator_.predict(X, eras=eras)
