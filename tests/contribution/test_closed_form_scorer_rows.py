@@ -46,7 +46,7 @@ def test_rows_of_a_fold(name):
     with pytest.raises(ValueError, match=r"has 120 rows for 40; .* dict of era to Hessian \(in cr"):
         scores(hessian)
     parts = hessian if isinstance(hessian, tuple) else (hessian,)
-    by_era = {era: tuple(part[ERAS == era] for part in parts) for era in np.unique(ERAS)}
+    by_era = {era: tuple(part[era == ERAS] for part in parts) for era in np.unique(ERAS)}
     if name == "diagonal":
         by_era = {era: part for era, (part,) in by_era.items()}
     assert np.isfinite(scores(by_era)).all()
