@@ -4,10 +4,10 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from sklearn.utils.parallel import Parallel, delayed
 from tqdm.auto import tqdm
 
 from sknumerai._eras import EraGroups, Rows
+from sknumerai._parallel import call_in_order
 from sknumerai._rows import HasRows, check_same_rows
 
 
@@ -69,8 +69,8 @@ def stream_eras(
     result
         What the kernel returned, in the order of the tasks.
     """
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-    results = parallel(delayed(_call)(kernel, label, blocks) for label, blocks in tasks)
+    calls = ((kernel, label, blocks) for label, blocks in tasks)
+    results = call_in_order(_call, calls, n_jobs=n_jobs)
     yield from tqdm(results, total=total, unit="era", disable=not verbose)
 
 

@@ -11,8 +11,8 @@ ROOT = Path(sknumerai.__file__).parent
 
 # Every room may use what stands before it.
 FLOORS = """
-    exceptions _optional _typing
-    _rows _sklearn _warnings _eras _era_loop _frames _columns _routing _kernels
+    exceptions _optional _typing _atomic
+    _rows _sklearn _parallel _warnings _eras _era_loop _frames _columns _routing _kernels
     datasets
     neutralization model_selection portfolio metrics
     neural_network contribution

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from sklearn.utils.parallel import Parallel
 
-from sknumerai import _era_loop
+from sknumerai import _parallel
 from sknumerai._era_loop import map_eras, stream_eras
 from sknumerai._eras import group_eras, require_eras
 from sknumerai._frames import Table
@@ -169,7 +169,7 @@ class TestLoop:
         results.close()
 
     def test_uses_the_parallel_of_scikit_learn(self):
-        assert _era_loop.Parallel is Parallel  # which carries scikit-learn's config to the workers
+        assert _parallel.Parallel is Parallel  # which carries scikit-learn's config to the workers
 
 
 def test_require_eras():

@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from sknumerai._optional import import_optional
+from sknumerai.cli._process import INTERRUPTED, own_process
 
 __all__ = ["main"]
-
-INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,13 +16,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        Those of the command line by default.
+        Those of the command line by default; signals then end the process.
 
     Returns
     -------
     exit_code : int
-        0 after success, 2 after an error of usage or input, 130 after Ctrl-C.
+        0 after success, 2 after an error of usage or input, 130 after Ctrl-C, and 143 where a
+        process was told to terminate.
     """
+    with own_process() if arguments is None else nullcontext():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     try:
         try:
             for module in ("typer", "pyarrow"):
@@ -34,5 +40,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return run(arguments)
     except KeyboardInterrupt:
-        print("interrupted: no incomplete file was left behind", file=sys.stderr)
-        return INTERRUPTED
+        print(INTERRUPTED, file=sys.stderr)
+        return 130

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import sknumerai
-from sknumerai.cli._errors import CommandError, warnings_on_one_line
+from sknumerai.cli._errors import CommandError, sentence, warnings_on_one_line
 from sknumerai.cli._options import (
     BenchmarkColumnOption,
     BenchmarkOption,
@@ -38,7 +39,6 @@ from sknumerai.cli._options import (
     SingleEraOption,
     TargetColumnOption,
     TargetsOption,
-    check_jobs,
     check_share,
 )
 from sknumerai.cli._tc import tc
@@ -104,7 +104,6 @@ def clip(
 ) -> None:
     """Clip the feature exposures of predictions, changing the predictions least."""
     check_share("--max-exposure", max_exposure)
-    check_jobs(n_jobs)
     from sknumerai.cli import _stream
 
     job = _stream.Job(
@@ -157,7 +156,6 @@ def neutralize(
     compared, and uploaded.
     """
     check_share("--proportion", proportion)
-    check_jobs(n_jobs)
     from sknumerai.cli import _stream
 
     job = _stream.Job(
@@ -206,7 +204,6 @@ def score(
     with the meta model with --meta-model; BMC with --benchmark. Eras without predictions, or
     without targets, are left out.
     """
-    check_jobs(n_jobs)
     from sknumerai.cli import _score
 
     report = _score.score(
@@ -248,15 +245,15 @@ def demo(
     n_jobs: NJobsOption = 1,
 ) -> None:
     """Make a synthetic tournament, train a model, and show what clipping does to it."""
-    for option, value, least in (
-        ("--n-eras", n_eras, 4),
-        ("--n-stocks", n_stocks, 20),
-        ("--n-features", n_features, 2),
-        ("--seed", seed, 0),
+    for option, value, least, most in (
+        ("--n-eras", n_eras, 4, 9999),
+        ("--n-stocks", n_stocks, 20, 1_000_000),
+        ("--n-features", n_features, 2, 1_000_000),
+        ("--seed", seed, 0, 2**32 - 1),
     ):
-        if value < least:
-            raise CommandError(f"{option} is {value}; pass {least} or more.")
-    check_jobs(n_jobs)
+        if not least <= value <= most:
+            bound = f"{least} or more" if value < least else f"{most} or less"
+            raise CommandError(f"{option} is {value}; pass {bound}.")
     from sknumerai.cli import _demo
 
     _demo.run(
@@ -284,13 +281,13 @@ def run(arguments: Sequence[str] | None) -> int:
                 prog_name="sknumerai",
                 standalone_mode=False,
             )
+        sys.stdout.flush()
     except usage_error as error:
-        message = error.format_message().replace("\n", " ")
+        message = " ".join(error.format_message().split())
         print(f"error: {message} (see sknumerai --help)", file=sys.stderr)
         return USAGE_ERROR
-    except CommandError as error:
-        message = " ".join(str(error).split())
-        print(f"error: {message}", file=sys.stderr)
+    except (CommandError, BrokenExecutor, MemoryError) as error:
+        print(f"error: {sentence(error)}", file=sys.stderr)
         return USAGE_ERROR
     except typer.Abort:
         raise KeyboardInterrupt from None

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from sknumerai._atomic import complete_or_absent
 from sknumerai._columns import FEATURE_PREFIX
 from sknumerai.cli._errors import CommandError
-from sknumerai.cli._files import complete_or_absent, write_frame
+from sknumerai.cli._files import write_frame
 from sknumerai.cli._report import format_table
 from sknumerai.cli._score_outputs import plot_cumulative
 from sknumerai.datasets import read_tournament, write_tournament
@@ -124,7 +125,8 @@ def _prepare(folder: Path) -> None:
                 "replace; name a new folder."
             )
     folder.mkdir(parents=True, exist_ok=True)
-    marker.write_text(DESCRIPTION, encoding="utf-8")
+    with complete_or_absent(marker) as temporary:
+        temporary.write_text(DESCRIPTION, encoding="utf-8")
 
 
 def _train(paths: Any, seed: int) -> HistGradientBoostingRegressor:

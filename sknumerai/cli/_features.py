@@ -15,6 +15,7 @@ from sknumerai._eras import EraGroups, group_eras, name_era
 from sknumerai._typing import Array, EraLabel
 from sknumerai.cli._errors import CommandError, naming_option
 from sknumerai.cli._files import ID, check_ids, list_some, read_columns, read_head
+from sknumerai.cli._numbers import describe_unusable, unusable
 from sknumerai.datasets import EraReader
 from sknumerai.datasets._feature_sets import get_feature_set
 
@@ -194,10 +195,10 @@ class FeatureFile:
 
     def _block(self, frame: pd.DataFrame, label: EraLabel) -> Array:
         block = frame[self.names].to_numpy()
-        if block.dtype.kind == "f" and not np.isfinite(block).all():
-            row, column = (int(v) for v in np.argwhere(~np.isfinite(block))[0])
+        if block.dtype.kind == "f" and (bad := unusable(block)).any():
+            row, column = (int(v) for v in np.argwhere(bad)[0])
             raise CommandError(
-                f"--features {self.path} has {int((~np.isfinite(block)).sum())} NaN or infinite of "
+                f"--features {self.path} has {describe_unusable(block)} of "
                 f"{block.size} values in {name_era(label)}, first in column "
                 f"{self.names[column]!r} at id {self._ids_of(frame)[row]!r}; fill them, or choose "
                 "features without."
@@ -231,7 +232,7 @@ def _matching(names: list[str], pattern: str | None) -> list[str]:
         return [name for name in names if name.startswith(FEATURE_PREFIX)]
     try:
         return [name for name in names if re.search(pattern, name)]
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         raise CommandError(
             f"--feature-columns {pattern!r} is no regular expression ({error}); write one such as "
             "'^feature_'."

@@ -1,9 +1,6 @@
 """Files of predictions: reading them whole, writing them whole or not at all."""
 
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,13 +11,15 @@ import pyarrow as pa
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from pyarrow import csv
 
+from sknumerai._atomic import complete_or_absent
 from sknumerai._typing import Array
-from sknumerai.cli._errors import CommandError, naming_option
-from sknumerai.datasets._parquet import index_columns, open_parquet
+from sknumerai.cli._errors import CommandError, naming_option, shorten
+from sknumerai.cli._numbers import check_finite, check_numeric
+from sknumerai.cli._paths import check_input, naming_output
+from sknumerai.datasets._parquet import check_names_differ, index_columns, open_parquet, to_frame
 
 ID = "id"
 DEFAULT_COLUMN = "prediction"
-SUFFIXES = (".csv", ".parquet")
 MAX_CSV_BLOCK = 2**31 - 1
 
 
@@ -67,82 +66,19 @@ def read_head(option: str, path: Path) -> ParquetHead:
     check_input(option, path, (".parquet",))
     with naming_option(option, path), open_parquet(path) as file:
         schema, n_rows = file.schema_arrow, file.metadata.num_rows
-    index = index_columns(schema)
+        index = index_columns(schema)
     return ParquetHead(schema, n_rows, index, [ID] * (ID in schema.names and ID not in index))
 
 
 def read_columns(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Some columns of a parquet file, by default all, and its index."""
     with open_parquet(path) as file:
+        index = index_columns(file.schema_arrow)
         if columns is not None:
-            columns = list(dict.fromkeys([*columns, *index_columns(file.schema_arrow)]))
-        table: pd.DataFrame = file.read(columns=columns).to_pandas()
-        return table
-
-
-def check_suffix(option: str, path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
-    """Insist on a file name extension that says what the file is."""
-    if path.suffix.lower() not in suffixes:
-        found = f"the extension {path.suffix!r}" if path.suffix else "no extension"
-        raise CommandError(
-            f"{option} {path} has {found}; name a file that ends in {' or '.join(suffixes)}."
-        )
-
-
-def check_input(option: str, path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
-    """Insist on a readable file that is not empty."""
-    check_suffix(option, path, suffixes)
-    if path.is_dir():
-        raise CommandError(f"{option} {path} is a folder; name a file in it.")
-    if not path.exists():
-        raise CommandError(f"{option} {path} does not exist; check the path.")
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except OSError as error:
-        raise CommandError(
-            f"{option} {path} cannot be read ({error.strerror}); check its permissions."
-        ) from error
-    if empty:
-        raise CommandError(f"{option} {path} is empty (0 bytes); download or write it again.")
-
-
-def check_output(
-    option: str,
-    output: Path,
-    inputs: Mapping[str, Path],
-    *,
-    overwrite: bool,
-    suffixes: Sequence[str] = SUFFIXES,
-) -> None:
-    """Insist, before any work, that an output can be written and destroys nothing."""
-    check_suffix(option, output, suffixes)
-    folder = output.parent
-    if output.is_dir():
-        raise CommandError(f"{option} {output} is a folder; name a file in it.")
-    if not folder.is_dir():
-        problem = "is not a folder" if folder.exists() else "does not exist"
-        raise CommandError(
-            f"{option} {output}: the folder {folder} {problem}; make it or name another one."
-        )
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise CommandError(
-            f"{option} {output}: the folder {folder} cannot be written to ({error.strerror}); "
-            "name another one."
-        ) from error
-    if not output.exists():
-        return
-    for other, path in inputs.items():
-        if path.exists() and output.samefile(path):
-            raise CommandError(f"{option} {output} is the same file as {other}; name another file.")
-    if not overwrite:
-        raise CommandError(
-            f"{option} {output} exists already; name another file, or pass --overwrite to replace "
-            "it."
-        )
+            columns = list(dict.fromkeys([*columns, *index]))
+        frame = to_frame(file.read(columns=columns))
+    # A writer other than pandas does not say that the ids are the index.
+    return frame.set_index(index) if index and set(index) <= set(frame.columns) else frame
 
 
 def read_predictions(
@@ -178,10 +114,10 @@ def read_predictions(
     names = _choose(frame, columns, era_column, source, column_option)
     check_ids(frame.index, source)
     for name in names:
-        _check_numeric(frame[name], source, column_option)
+        check_numeric(frame[name], source, column_option)
     single = all(frame[name].dtype == np.float32 for name in names)
     values = frame[names].to_numpy(dtype=np.float32 if single else np.float64, na_value=np.nan)
-    _check_finite(values, frame.index, names, source)
+    check_finite(values, frame.index, names, source)
     return Predictions(frame.index, names, values)
 
 
@@ -242,9 +178,12 @@ def read_csv(path: Path, text: Sequence[str] = (ID,)) -> pd.DataFrame:
             read_options=csv.ReadOptions(block_size=size),
             convert_options=csv.ConvertOptions(column_types=dict.fromkeys(text, pa.string())),
         )
+        check_names_differ(table.column_names, path)
         frame: pd.DataFrame = table.to_pandas()
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise ValueError(f"this is no CSV ({error}); download or write it again.") from error
+        raise ValueError(
+            f"this is no CSV ({shorten(str(error))}); download or write it again."
+        ) from error
     for name in text:
         if name in frame.columns:
             frame[name] = frame[name].mask(frame[name] == "")
@@ -260,8 +199,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             names = list(dict.fromkeys([*chosen, ID, *index_columns(file.schema_arrow)]))
             names = [name for name in names if name in file.schema_arrow.names]
         try:
-            table: pd.DataFrame = file.read(columns=names).to_pandas()
-            return table
+            return to_frame(file.read(columns=names))
         except OSError as error:
             raise ValueError(
                 f"path={str(path)!r} is damaged ({error}); download or write it again."
@@ -304,7 +242,12 @@ def check_ids(ids: pd.Index, source: str) -> None:
             f"{source} has {len(missing)} of {len(ids)} rows without an id, first row "
             f"{missing[0]}; give every row one."
         )
-    repeated = ids[ids.duplicated()]
+    try:
+        repeated = ids[ids.duplicated()]
+    except TypeError as error:
+        raise CommandError(
+            f"{source} has ids such as {ids[0]!r}; write one text or number per row."
+        ) from error
     if len(repeated):
         raise CommandError(
             f"{source} has {len(repeated)} repeated ids among {len(ids)} rows, first "
@@ -312,35 +255,10 @@ def check_ids(ids: pd.Index, source: str) -> None:
         )
 
 
-def _check_numeric(column: pd.Series, source: str, column_option: str) -> None:
-    if is_numeric_dtype(column) and not is_bool_dtype(column):
-        return
-    example = ""
-    bad = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
-    if len(bad):
-        example = f", {len(bad)} of {len(column)}, first {bad.iloc[0]!r} at id {bad.index[0]!r}"
-    raise CommandError(
-        f"Column {column.name!r} of {source} does not hold numbers (dtype "
-        f"{column.dtype}{example}); convert it, or name others with {column_option}."
-    )
-
-
-def _check_finite(values: Array, ids: pd.Index, names: list[str], source: str) -> None:
-    bad = ~np.isfinite(values)
-    if not bad.any():
-        return
-    row, column = (int(v) for v in np.argwhere(bad)[0])
-    counts = [(int(np.isnan(values).sum()), "NaN"), (int(np.isinf(values).sum()), "infinite")]
-    found = " and ".join(f"{count} {kind}" for count, kind in counts if count)
-    raise CommandError(
-        f"{source} has {found} of {values.size} predictions, first in column "
-        f"{names[column]!r} at id {ids[row]!r}; every row needs a finite prediction."
-    )
-
-
 def list_some(names: Sequence[object] | pd.Index, count: int = 5) -> str:
     """The first names of many, for messages."""
-    return ", ".join(map(repr, list(names)[:count])) + ", ..." * (len(names) > count)
+    shown = [shorten(repr(name)) for name in list(names)[:count]]
+    return ", ".join(shown) + ", ..." * (len(names) > count)
 
 
 def write_predictions(predictions: Predictions, output: Path) -> None:
@@ -352,36 +270,8 @@ def write_predictions(predictions: Predictions, output: Path) -> None:
 
 def write_frame(frame: pd.DataFrame, output: Path) -> None:
     """Write a frame as CSV or parquet, completely or not at all."""
-    with naming_output("--output", output), complete_or_absent(output) as temporary:
+    with naming_output({"--output": output}), complete_or_absent(output) as temporary:
         if output.suffix.lower() == ".csv":
             frame.to_csv(temporary)
         else:
             frame.to_parquet(temporary, engine="pyarrow")
-
-
-@contextmanager
-def naming_output(option: str, path: Path) -> Iterator[None]:
-    """Turn the errors of writing into one that names the option."""
-    try:
-        yield
-    except OSError as error:
-        raise CommandError(
-            f"{option} {path} could not be written ({error.strerror or error}); free or name "
-            "another place."
-        ) from error
-
-
-@contextmanager
-def complete_or_absent(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``, renamed to it at the end, or removed after an error.
-
-    Whatever happens at whatever time, ``path`` is what it was before or complete.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -39,6 +39,15 @@ class OnInfeasible(StrEnum):
     warn = "warn"
 
 
+def _as_jobs(n_jobs: int) -> int:
+    """Insist on a number of jobs, and lower it to the processors: each job takes memory."""
+    import joblib  # slow, and of no use to --help
+
+    if n_jobs == 0:
+        raise CommandError("--n-jobs is 0; pass 1 or more, or -1 for all processors.")
+    return min(n_jobs, int(joblib.cpu_count()))
+
+
 PredictionsOption = Annotated[
     Path,
     typer.Option(
@@ -101,7 +110,13 @@ SingleEraOption = Annotated[
         "--single-era", help="Take all rows as one era, as in a live file; it is read whole."
     ),
 ]
-NJobsOption = Annotated[int, typer.Option(help="Eras computed in parallel; -1 is all processors.")]
+NJobsOption = Annotated[
+    int,
+    typer.Option(
+        help="Eras computed in parallel, at most one per processor; -1 is all processors.",
+        callback=_as_jobs,
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress bar and no report.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
@@ -160,9 +175,3 @@ def check_share(option: str, value: float) -> None:
     """Insist on a number between 0 and 1."""
     if not 0.0 <= value <= 1.0:
         raise CommandError(f"{option} is {value}; pass a number between 0 and 1.")
-
-
-def check_jobs(n_jobs: int) -> None:
-    """Insist on a number of jobs."""
-    if n_jobs == 0:
-        raise CommandError("--n-jobs is 0; pass 1 or more, or -1 for all processors.")

@@ -13,14 +13,8 @@ from sknumerai._eras import EraGroups, group_eras, name_era
 from sknumerai._kernels.correlation import known_targets
 from sknumerai._typing import Array, EraLabel
 from sknumerai.cli._errors import CommandError, naming_option
-from sknumerai.cli._files import (
-    ID,
-    Predictions,
-    check_ids,
-    list_some,
-    read_head,
-    read_predictions,
-)
+from sknumerai.cli._files import ID, Predictions, check_ids, list_some, read_head, read_predictions
+from sknumerai.cli._numbers import LARGEST, unusable
 from sknumerai.datasets import EraReader
 
 
@@ -132,11 +126,12 @@ def read_targets(path: Path, column: str, era_column: str) -> Targets:
     ids = pd.Index(frame[ID]) if own_id else frame.index
     check_ids(ids, source)
     values = frame[column].to_numpy(dtype=np.float64)
-    if np.isinf(values).any():
+    bad = unusable(values) & ~np.isnan(values)
+    if bad.any():
+        kind = "infinite" if np.isinf(values).any() else f"larger than {LARGEST:g}"
         raise CommandError(
-            f"{source} has {int(np.isinf(values).sum())} infinite of {len(values)} targets in "
-            f"column {column!r}, first at id {ids[int(np.argmax(np.isinf(values)))]!r}; make them "
-            "NaN if they are missing."
+            f"{source} has {int(bad.sum())} {kind} of {len(values)} targets in column {column!r}, "
+            f"first at id {ids[int(np.argmax(bad))]!r}; make them NaN if they are missing."
         )
     groups = group_eras(frame[era_column], len(frame))
     # The reader's labels, since pandas may hold them in another type.

@@ -1,23 +1,21 @@
 """What ``score`` writes."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from sknumerai._atomic import replace_together
 from sknumerai._optional import import_optional
 from sknumerai.cli._errors import CommandError
-from sknumerai.cli._files import check_output, complete_or_absent, naming_output
+from sknumerai.cli._paths import check_output, naming_output
 
 PANEL_SIZE = (9.0, 4.5)  # inches
 MAX_SHADED = 2  # predictions whose drawdowns can be told apart
 
 
-def check_outputs(
-    outputs: Mapping[str, Path], inputs: Mapping[str, Path], *, overwrite: bool
-) -> None:
+def check_outputs(outputs: dict[str, Path], inputs: dict[str, Path], *, overwrite: bool) -> None:
     """Insist, before any work, that files can be written and destroy nothing.
 
     Parameters
@@ -33,7 +31,8 @@ def check_outputs(
     """
     for option, path in outputs.items():
         suffixes = (".png",) if option == "--plot" else (".csv",)
-        check_output(option, path, inputs, overwrite=overwrite, suffixes=suffixes)
+        others = {name: other for name, other in outputs.items() if name != option}
+        check_output(option, path, inputs | others, overwrite=overwrite, suffixes=suffixes)
     if "--plot" in outputs:
         try:
             import_optional("matplotlib.figure", extra="cli")
@@ -54,16 +53,13 @@ def write_outputs(
     scores : dict of DataFrame of shape (n_eras, n_predictions)
         By title, in the order of the eras.
     """
-    with ExitStack() as stack:
+    with naming_output(outputs), replace_together(outputs) as temporary:
         for option, path in outputs.items():
-            # On the stack, too, since the file gets its name when all of them are complete.
-            stack.enter_context(naming_output(option, path))
-            temporary = stack.enter_context(complete_or_absent(path))
-            with naming_output(option, path):
+            with naming_output({option: path}):
                 if option == "--plot":
-                    plot_cumulative(scores, temporary)
+                    plot_cumulative(scores, temporary[option])
                 else:
-                    table.to_csv(temporary, index=False)
+                    table.to_csv(temporary[option], index=False)
 
 
 def plot_cumulative(scores: Mapping[str, pd.DataFrame], path: Path) -> None:

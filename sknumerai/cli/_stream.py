@@ -17,7 +17,8 @@ from sknumerai._typing import Array, EraLabel, Normalize, Scale
 from sknumerai._warnings import warn_of_nan, warn_of_widened
 from sknumerai.cli._errors import CommandError
 from sknumerai.cli._features import FeatureChoice, FeatureFile
-from sknumerai.cli._files import check_output, read_predictions, write_predictions
+from sknumerai.cli._files import read_predictions, write_predictions
+from sknumerai.cli._paths import check_output
 from sknumerai.cli._report import format_table
 from sknumerai.exceptions import InfeasibleExposureError, SolverError
 from sknumerai.neutralization import _neutralize

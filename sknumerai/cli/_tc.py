@@ -16,7 +16,6 @@ from sknumerai.cli._options import (
     NJobsOption,
     OverwriteOption,
     QuietOption,
-    check_jobs,
 )
 
 
@@ -173,7 +172,6 @@ def tc(
         "seed": seed,
     }
     _check_numbers(program | rounds)
-    check_jobs(n_jobs)
     from sknumerai.cli import _tc_job
 
     report = _tc_job.compute(
@@ -202,6 +200,7 @@ def tc(
         typer.echo(report)
 
 
+SMALLEST = 1e-30  # of the sizes that can be computed with
 POSITIVE = ("risk_aversion", "max_leverage", "max_turnover", "signal_scale")
 # The others of the numbers, but for those of any sign.
 LEAST = {
@@ -221,6 +220,8 @@ def _check_numbers(numbers: dict[str, Any]) -> None:
             continue
         if not math.isfinite(value):
             needed = "a finite number"
+        elif isinstance(value, float) and value and not SMALLEST <= abs(value) <= 1 / SMALLEST:
+            needed = f"0 or a number between {SMALLEST:g} and {1 / SMALLEST:g} in size"
         elif name in POSITIVE and value <= 0:
             needed = "a number above 0"
         elif name in LEAST and value < LEAST[name]:

@@ -12,14 +12,9 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from sknumerai._eras import EraGroups
 from sknumerai._typing import Array, EraLabel
 from sknumerai.cli._errors import CommandError, naming_option
-from sknumerai.cli._files import (
-    check_ids,
-    check_input,
-    list_some,
-    read_columns,
-    read_csv,
-    read_table,
-)
+from sknumerai.cli._files import check_ids, list_some, read_columns, read_csv, read_table
+from sknumerai.cli._numbers import describe_unusable, unusable
+from sknumerai.cli._paths import check_input
 from sknumerai.cli._tc_rows import RowFile, locate
 
 USER, STAKE, RETURN = "user", "stake", "return"
@@ -104,7 +99,6 @@ def read_stakes(path: Path, users: Users, era_column: str) -> Array:
             frame = read_columns(path)
             if not isinstance(frame.index, pd.RangeIndex):
                 frame = frame.reset_index()
-    _check_columns(frame, source)
     labels = [str(label) for label in users.groups.labels]
     if era_column in frame.columns:
         table = _by_era(frame, era_column, source, labels)
@@ -185,7 +179,7 @@ def _check_stakes(table: pd.DataFrame, source: str) -> None:
     for name in table.columns:
         column = table[name]
         numbers = pd.to_numeric(column, errors="coerce")
-        bad = ~np.isfinite(numbers.to_numpy(dtype=np.float64, na_value=np.nan)) | (numbers < 0)
+        bad = unusable(numbers.to_numpy(dtype=np.float64, na_value=np.nan)) | (numbers < 0)
         if is_bool_dtype(column) or bad.any():
             row = int(np.argmax(bad))
             era = "" if column.index[row] is None else f" in era {column.index[row]}"
@@ -205,7 +199,6 @@ def read_returns(path: Path, column: str | None, users: Users, era_column: str) 
     """
     source = f"--returns {path}"
     frame = read_table("--returns", path, [column or RETURN])
-    _check_columns(frame, source)
     name = _return_column(frame, column, era_column, source)
     if not _holds_numbers(frame[name]):
         raise CommandError(
@@ -215,12 +208,12 @@ def read_returns(path: Path, column: str | None, users: Users, era_column: str) 
     check_ids(frame.index, source)
     rows = locate(frame.index.astype(str), users.ids, source, users.file.source)
     values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)[rows]
-    bad = np.flatnonzero(~np.isfinite(values))
+    bad = np.flatnonzero(unusable(values))
     if len(bad):
         raise CommandError(
-            f"{source} has {len(bad)} NaN or infinite of the {len(values)} returns that belong to "
-            f"{users.file.source}, first at id {users.ids[bad[0]]!r}; fill them, or leave these "
-            "eras or rows out of the latter."
+            f"{source} has {describe_unusable(values)} of the {len(values)} returns that "
+            f"belong to {users.file.source}, first at id {users.ids[bad[0]]!r}; fill them, "
+            "or leave these eras or rows out of the latter."
         )
     return values
 
@@ -260,7 +253,6 @@ def read_covariance(path: Path, users: Users, era_column: str) -> Covariance:
     check_input("--covariance", path, (".csv",))
     with naming_option("--covariance", path):
         frame = read_csv(path, (era_column,))
-    _check_columns(frame, source)
     blocks: dict[str | None, pd.DataFrame] = {None: frame}
     if era_column in frame.columns:
         eras = frame.pop(era_column)
@@ -292,16 +284,6 @@ def read_covariance(path: Path, users: Users, era_column: str) -> Covariance:
             raise CommandError(f"{source} has NaN or infinite values{where}; fill them.")
     matrices = {era: block[names].to_numpy(dtype=np.float64) for era, block in blocks.items()}
     return Covariance(names, matrices)
-
-
-def _check_columns(frame: pd.DataFrame, source: str) -> None:
-    names = frame.columns.astype(str)
-    repeated = names[names.duplicated()]
-    if len(repeated):
-        raise CommandError(
-            f"{source} has {len(repeated)} columns with a name that another column has, first "
-            f"{repeated[0]!r}; keep one column each."
-        )
 
 
 def _holds_numbers(column: pd.Series) -> bool:

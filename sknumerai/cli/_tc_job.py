@@ -17,7 +17,9 @@ from sknumerai._typing import Array, EraLabel
 from sknumerai._warnings import warn_of_eras
 from sknumerai.cli._errors import CommandError
 from sknumerai.cli._features import FeatureChoice
-from sknumerai.cli._files import check_output, list_some, write_frame
+from sknumerai.cli._files import list_some, write_frame
+from sknumerai.cli._numbers import describe_unusable, unusable
+from sknumerai.cli._paths import check_output
 from sknumerai.cli._report import format_table
 from sknumerai.cli._tc_inputs import Users, read_covariance, read_returns, read_stakes, read_users
 from sknumerai.cli._tc_risk import OPTIONS, open_risk
@@ -221,12 +223,12 @@ def _check_predictions(
     if predictions.dtype.kind != "f":
         return
     missing = np.isnan(predictions)
-    bad = np.isinf(predictions) | (missing & ~missing.all(axis=0))
+    bad = (unusable(predictions) & ~missing) | (missing & ~missing.all(axis=0))
     if bad.any():
         user = int(np.argmax(bad.any(axis=0)))
         row = int(np.argmax(bad[:, user]))
         raise CommandError(
-            f"{users.file.source} has {int(bad.sum())} NaN or infinite predictions in "
+            f"{users.file.source} has {describe_unusable(predictions[bad])} predictions in "
             f"{name_era(label)}, first {int(bad[:, user].sum())} of {len(bad)} of user "
             f"{users.names[user]!r}, at id {frame.index[row]!r}; a user has predictions for all "
             "stocks of an era, or NaN for all."

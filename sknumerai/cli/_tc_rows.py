@@ -12,6 +12,7 @@ from sknumerai._eras import EraGroups, group_eras, name_era
 from sknumerai._typing import Array, EraLabel
 from sknumerai.cli._errors import CommandError, naming_option
 from sknumerai.cli._files import ID, check_ids, list_some, read_columns, read_head
+from sknumerai.cli._numbers import describe_unusable, unusable
 from sknumerai.datasets import EraReader
 
 
@@ -58,7 +59,6 @@ class RowFile:
                 f"{self.source} has no column {ID!r} and no index of ids; write the file with the "
                 "ids of the rows."
             )
-        self._index = index
         self.has_eras = era_column in schema.names
         self.columns = [name for name in schema.names if name not in (ID, era_column, *index)]
         self.numeric = [name for name in self.columns if _is_number(schema.field(name).type)]
@@ -116,9 +116,7 @@ class RowFile:
         return pd.Index(frame[ID]) if self._id else frame.index
 
     def _read_whole(self, columns: list[str]) -> Any:
-        frame = read_columns(self.path, [*columns, *self._id, *self._index])
-        # A writer other than pandas does not say that the ids are the index.
-        return frame if self._id or ID not in frame.columns else frame.set_index(ID)
+        return read_columns(self.path, [*columns, *self._id])
 
 
 def matched_frames(
@@ -208,11 +206,12 @@ def check_numbers(frame: pd.DataFrame, label: EraLabel, source: str) -> None:
     values = frame.to_numpy()
     if values.dtype.kind in "biu":
         return
-    bad = ~np.isfinite(values.astype(np.float64, copy=False))
+    values = values.astype(np.float64, copy=False)
+    bad = unusable(values)
     if bad.any():
         row, column = (int(v) for v in np.argwhere(bad)[0])
         raise CommandError(
-            f"{source} has {int(bad.sum())} NaN or infinite of {bad.size} values in "
+            f"{source} has {describe_unusable(values)} of {values.size} values in "
             f"{name_era(label)}, first in column {frame.columns[column]!r} at id "
             f"{frame.index[row]!r}; fill them, or leave the column or the rows out."
         )

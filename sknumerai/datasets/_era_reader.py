@@ -17,6 +17,7 @@ from sknumerai.datasets._feature_sets import get_feature_set
 from sknumerai.datasets._parquet import (
     FrameBuilder,
     RowCursor,
+    check_labels,
     default_batch_size,
     index_columns,
     open_parquet,
@@ -110,6 +111,8 @@ class EraReader:
                     f"path={str(path)!r} has no era column {era_column!r}"
                     f"{_did_you_mean(era_column, schema.names)}; name it with era_column=."
                 )
+            for name in (era_column, *self._index):
+                check_labels(schema, name, path)
             self.columns = self._choose_columns(columns, feature_set, features_json, era_column)
             if file.metadata.num_rows == 0:
                 raise ValueError(f"path={str(path)!r} has no rows; download or write it again.")

@@ -48,13 +48,19 @@ def read_feature_sets(path: str | PathLike[str]) -> dict[str, list[str]]:
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); download it again.") from error
     feature_sets = content.get("feature_sets") if isinstance(content, dict) else None
     if not isinstance(feature_sets, dict) or not feature_sets:
         raise ValueError(
             f"{path} has no 'feature_sets'; pass the features.json of a tournament data version."
         )
+    for name, features in feature_sets.items():
+        if not isinstance(features, list) or not all(isinstance(each, str) for each in features):
+            raise ValueError(
+                f"{path} has the feature set {name!r}, which is not a list of names; download it "
+                "again."
+            )
     return feature_sets
 
 
@@ -68,4 +74,6 @@ def get_feature_set(path: str | PathLike[str], name: str) -> list[str]:
             f"feature_set={name!r} is not in {path}{hint}; it has "
             f"{', '.join(map(repr, feature_sets))}."
         )
-    return list(feature_sets[name])
+    if not feature_sets[name]:
+        raise ValueError(f"feature_set={name!r} of {path} has no features; name another one.")
+    return list(dict.fromkeys(feature_sets[name]))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Protocol
 
 from sklearn.utils import Bunch
@@ -120,6 +120,8 @@ def fetch_tournament(
         with _said_plainly("list the files of the tournament"):
             datasets = client.list_datasets()
         names = _choose_files(datasets, version, files)
+    for name in (version, *names):
+        _check_inside(name)
     paths = {name: folder / name for name in names}
     for name, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +152,7 @@ def is_complete(path: Path) -> bool:
     if path.suffix == ".json":
         try:
             json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
     return True
 
@@ -194,6 +196,15 @@ def _choose_files(
         found = f"{missing[0]!r} is not in {version}" if missing else "nothing is chosen"
         raise ValueError(f"files: {found}, which has {', '.join(available)}.")
     return chosen
+
+
+def _check_inside(name: str) -> None:
+    """Insist on a name within the folder for the data, whatever a server lists."""
+    path = PureWindowsPath(name)  # knows both kinds of separators, and drives, on all systems
+    if path.anchor or ".." in path.parts or not path.parts:
+        raise ValueError(
+            f"files: {name!r} would lie outside of data_home; name the files that you need."
+        )
 
 
 def _download(client: Any, name: str, path: Path) -> None:

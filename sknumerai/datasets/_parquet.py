@@ -1,5 +1,6 @@
 """Rows of a parquet file by number, in bounded memory; no eras here."""
 
+from collections import Counter
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 
 from sknumerai._optional import import_optional
 
+NO_METADATA = "the parquet file is not as pandas writes it"
 COLUMN_BUFFER = 2**16  # bytes read at a time for each column
 
 
@@ -29,19 +31,55 @@ def open_parquet(path: str | PathLike[str]) -> Any:
     try:
         # Through small buffers, and not ahead: the compressed columns of a large row group never
         # lie in memory together. Mapped pages would, as far as the process is billed for them.
-        return pq.ParquetFile(path, buffer_size=COLUMN_BUFFER, pre_buffer=False)
+        file = pq.ParquetFile(path, buffer_size=COLUMN_BUFFER, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
             f"path={str(path)!r} is not a complete parquet file ({_first_line(error)}); download "
             "or write it again."
         ) from error
+    check_names_differ(file.schema_arrow.names, path)
+    return file
+
+
+def check_names_differ(names: list[str], path: str | PathLike[str]) -> None:
+    """Insist on another name for each column of a file."""
+    counts = Counter(names)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        raise ValueError(
+            f"path={str(path)!r} has {len(names) - len(counts)} columns with a name that another "
+            f"column has, first {repeated[0]!r}; keep one column each."
+        )
+
+
+def check_labels(schema: Any, name: str, path: str | PathLike[str]) -> None:
+    """Insist on one label in each row of a column, not on a list or a record of them."""
+    pa = import_optional("pyarrow", extra="data")
+    kind = schema.field(name).type
+    if pa.types.is_nested(getattr(kind, "value_type", kind)) or pa.types.is_nested(kind):
+        raise ValueError(
+            f"column {name!r} of path={str(path)!r} holds no single labels (type {kind}); write "
+            "one text or number per row."
+        )
 
 
 def index_columns(schema: Any) -> list[str]:
     """Columns that hold the index: those of pandas, else ``id``, else none."""
-    stored = (schema.pandas_metadata or {}).get("index_columns", [])
+    try:
+        stored = list((schema.pandas_metadata or {}).get("index_columns", []))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{NO_METADATA} ({_first_line(error)}); write it again.") from error
     names = [name for name in stored if isinstance(name, str) and name in schema.names]
     return names or [name for name in ("id",) if name in schema.names]
+
+
+def to_frame(table: Any) -> pd.DataFrame:
+    """A pyarrow table as pandas wrote it."""
+    try:
+        frame: pd.DataFrame = table.to_pandas()
+        return frame
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"{NO_METADATA} ({_first_line(error)}); write it again.") from error
 
 
 def default_batch_size(n_columns: int) -> int:

@@ -1,9 +1,7 @@
 """A synthetic tournament as files in the layout of the real ones."""
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
@@ -15,6 +13,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_scalar
 from tqdm import tqdm
 
+from sknumerai._atomic import replace_together
 from sknumerai._optional import import_optional
 from sknumerai._typing import RandomState
 from sknumerai.datasets._generator import TournamentGenerator
@@ -143,21 +142,6 @@ def write_tournament(
                     _write_era(generator, number, part, writers)
                     progress.update()
     return Bunch(**paths)
-
-
-@contextmanager
-def replace_together(paths: dict[str, Path]) -> Iterator[dict[str, Path]]:
-    """Temporary paths beside `paths`, renamed at the end, or removed if anything fails."""
-    temporary = {
-        name: path.with_name(f".{path.name}.{os.getpid()}.part") for name, path in paths.items()
-    }
-    try:
-        yield temporary
-        for name, path in paths.items():
-            os.replace(temporary[name], path)
-    finally:
-        for file in temporary.values():
-            file.unlink(missing_ok=True)
 
 
 def _parts(generator: TournamentGenerator) -> dict[str, range]:

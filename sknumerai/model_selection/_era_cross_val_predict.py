@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import check_cv
-from sklearn.utils.parallel import Parallel, delayed
 from tqdm.auto import tqdm
 
 from sknumerai._eras import group_eras
+from sknumerai._parallel import call_in_order
 from sknumerai._routing import split_metadata
 from sknumerai._rows import check_same_labels
 from sknumerai._sklearn import _check_method_params, _num_samples, _safe_indexing, is_search
@@ -102,11 +102,8 @@ def era_cross_val_predict(
     eras = pd.Series(eras) if isinstance(eras, pd.Index | pd.Categorical) else eras
     at_fit, at_predict = split_metadata(estimator, eras, params)
     splits = list(check_cv(cv).split(X, y, groups=eras))
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-    results = parallel(
-        delayed(_fit_and_predict)(clone(estimator), X, y, train, test, at_fit, at_predict)
-        for train, test in splits
-    )
+    calls = ((clone(estimator), X, y, train, test, at_fit, at_predict) for train, test in splits)
+    results = call_in_order(_fit_and_predict, calls, n_jobs=n_jobs)
     total: Array | None = None
     times = np.zeros(n_samples)
     for (_, test), block in zip(

@@ -1,11 +1,13 @@
 """Weights of an estimator's network in a file of the safetensors format."""
 
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from sknumerai._atomic import complete_or_absent
 from sknumerai._optional import import_optional
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ class SafetensorsMixin(BaseEstimator):
         """
         check_is_fitted(self)
         import_optional("safetensors", extra="torch")
-        self.net_.save_params(f_params=fspath(path), use_safetensors=True)
+        with complete_or_absent(Path(path)) as temporary:
+            self.net_.save_params(f_params=fspath(temporary), use_safetensors=True)
 
     def load_params(self, path: str | PathLike[str]) -> Self:
         """Take the weights of a file that `save_params` has written, instead of a fit.

@@ -1,5 +1,6 @@
 """The transformer ExposureClipper."""
 
+from numbers import Integral
 from typing import ClassVar
 
 from sknumerai._eras import EraGroups
@@ -99,7 +100,7 @@ class ExposureClipper(PredictionTransformer):
         **CLIP_CONSTRAINTS,
         "feature_columns": ["array-like", str, callable, slice, None],
         "prediction_columns": ["array-like", str, callable, slice, None],
-        "n_jobs": [int, None],
+        "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }
 

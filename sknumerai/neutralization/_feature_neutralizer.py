@@ -1,5 +1,6 @@
 """The transformer FeatureNeutralizer."""
 
+from numbers import Integral
 from typing import ClassVar
 
 from sknumerai._eras import EraGroups
@@ -85,7 +86,7 @@ class FeatureNeutralizer(PredictionTransformer):
         "prediction_columns": ["array-like", str, callable, slice, None],
         "normalize": NORMALIZE,
         "scale": SCALE,
-        "n_jobs": [int, None],
+        "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }
 

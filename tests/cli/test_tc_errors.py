@@ -194,7 +194,7 @@ class TestErrors:
         assert "In era 0001: No portfolio meets these limits together: --budget, --max-" in message
 
 
-@pytest.mark.parametrize("where", ["_tc_job.contributions_of_era", "_files.os.replace"])
+@pytest.mark.parametrize("where", ["_tc_job.contributions_of_era", "_process.os.replace"])
 def test_interrupt_leaves_nothing(run, save, tmp_path, monkeypatch, where):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
