@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip
 INSTALL := $(PIP) install -qq --no-input -c constraints.txt
 
 OLDEST := .venv-sklearn16
-OLDEST_TESTS ?= tests/kernels tests/neutralization tests/metrics tests/model_selection tests/test_eras.py tests/test_install.py
+OLDEST_TESTS ?= tests/kernels tests/neutralization tests/metrics tests/model_selection tests/test_eras.py tests/test_persistence.py tests/test_routing.py tests/test_training_without_eras.py tests/test_install.py
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 

@@ -125,16 +125,20 @@ def name_era(label: Hashable) -> str:
     return "the table" if label is None else f"era {label}"
 
 
-def group_eras(eras: Eras | None, n_samples: int) -> EraGroups:
+def group_eras(
+    eras: Eras | None, n_samples: int, *, max_rows: int = MAX_ROWS_WITHOUT_ERAS
+) -> EraGroups:
     """Group the rows of a table by era.
 
     Parameters
     ----------
     eras : array-like of shape (n_samples,), scalar or None
         Hashable labels, rows in any order; one scalar puts all rows into one era, as does
-        None (with a warning above 10,000 rows).
+        None (with a warning above ``max_rows``).
     n_samples : int
         Number of rows of the table that the eras belong to.
+    max_rows : int
+        How many rows can be one era; 0 for the rows of a training, which are never one.
 
     Returns
     -------
@@ -146,10 +150,12 @@ def group_eras(eras: Eras | None, n_samples: int) -> EraGroups:
         If the labels are not one-dimensional, of another length, or partly missing.
     """
     if eras is None:
-        if n_samples > MAX_ROWS_WITHOUT_ERAS:
+        if n_samples > max_rows:
             warnings.warn(
-                f"No eras were given: all {n_samples} rows are treated as one era. "
-                "Pass eras=... if the table holds several.",
+                f"No eras were given: all {n_samples} rows are treated as one era. Pass eras=..., "
+                "or a scalar such as eras='all' if it is one; a search, whose groups=... reach "
+                "nothing but its splitter, hands eras=... on after "
+                "sklearn.set_config(enable_metadata_routing=True).",
                 SingleEraWarning,
                 stacklevel=callers_level(),
             )
@@ -242,7 +248,7 @@ def require_eras(eras: Eras | None, *, given_at_fit: bool, caller: str) -> None:
             f"{caller} was called without eras although eras were given at fit. Pass them: "
             f"{caller.rpartition('.')[2]}(X, eras=eras); inside a Pipeline or a search, call "
             "sklearn.set_config(enable_metadata_routing=True) first and pass eras=eras to the "
-            "outermost call."
+            "outermost call, which for a search is search.best_estimator_.predict(X, eras=eras)."
         )
 
 

@@ -67,4 +67,4 @@ class ConstantPredictionWarning(UserWarning):
 
 
 class SingleEraWarning(UserWarning):
-    """A large table without eras is treated as one era."""
+    """A table without eras, large or to be trained on, is treated as one era."""

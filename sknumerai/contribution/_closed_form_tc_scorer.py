@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from sknumerai._era_loop import EraValues
+from sknumerai._era_loop import EraData, EraValues
 from sknumerai._frames import Table
 from sknumerai._typing import Aggregate, Array
 from sknumerai.contribution._closed_form import FORMS, Form, closed_form_gradient
 from sknumerai.contribution._gradient_cache import GRADIENTS, CandidateGradient
-from sknumerai.contribution._inverse_hessian import HessianOfEra, inverse_hessian
+from sknumerai.contribution._inverse_hessian import EraHessians, HessianOfEra, inverse_hessian
 from sknumerai.contribution._scorer import ContributionScorer, RiskColumns
 from sknumerai.portfolio import PortfolioOptimizer
 from sknumerai.portfolio._interface import RISK_NAMES, RiskData, optimizer_content
@@ -30,7 +30,9 @@ class ClosedFormTC(ContributionScorer):
     form : {"current", "aligned", "scaled", "aligned_normalized"}, default="current"
         See `closed_form_tc`.
     hessian : float or dict of era to Hessian, default=None
-        See `closed_form_tc`; in a dict, rows must be in the order that the era has in X.
+        See `closed_form_tc`; in a dict, rows must be in the order that the era has in X. What has
+        one value per row must have those of the X that is scored, which in cross-validation is
+        a fold: pass a dict there.
     optimizer : PortfolioOptimizer, default=None
         Instead of a Hessian: its derivative at the solution for the meta model, era by era, with
         the risk data. None means ``PortfolioOptimizer()``.
@@ -95,17 +97,18 @@ class ClosedFormTC(ContributionScorer):
         aggregate = getattr(self.aggregate, "__name__", None) or repr(self.aggregate)
         return f"ClosedFormTC({self.form!r}, {cost}, aggregate={aggregate})"
 
-    def _era_extras(self, labels: Sequence[Hashable], signals: Table) -> EraValues:
+    def _era_extras(self, labels: Sequence[Hashable], signals: Table) -> EraData:
         """Hessian of the era."""
-        if not isinstance(self.hessian, dict):
-            return EraValues(dict.fromkeys(labels, self.hessian))
-        missing = [label for label in labels if label not in self.hessian]
-        if missing:
-            raise ValueError(
-                f"hessian has no entry for {len(missing)} of {len(labels)} eras, first "
-                f"{missing[0]}; key it by the eras' labels."
-            )
-        return EraValues(self.hessian)
+        if self.hessian is None:
+            return EraValues(dict.fromkeys(labels))
+        if isinstance(self.hessian, dict):
+            missing = [label for label in labels if label not in self.hessian]
+            if missing:
+                raise ValueError(
+                    f"hessian has no entry for {len(missing)} of {len(labels)} eras, first "
+                    f"{missing[0]}; key it by the eras' labels."
+                )
+        return EraHessians(self.hessian, signals.n_rows)
 
     def _score_era(
         self, predictions: Array, signals: Array, returns: Array, risk: RiskData, extra: Any

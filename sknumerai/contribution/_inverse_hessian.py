@@ -65,7 +65,8 @@ class EraHessians:
         for table in self.row_tables:
             if table.n_rows != n_rows:
                 raise ValueError(
-                    f"{table.name} has {table.n_rows} rows for {n_rows}; pass one per row."
+                    f"{table.name} has {table.n_rows} rows for {n_rows}; pass one per row, or a "
+                    "dict of era to Hessian (in cross-validation a scorer sees the rows of a fold)."
                 )
         if row_index(hessian) is not None and not self._tables:  # (n, n), labelled like the rows
             self.row_tables = [RowLabels("hessian", len(hessian), row_index(hessian))]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sknumerai._columns import take_columns
-from sknumerai._era_loop import EraValues, map_eras
+from sknumerai._era_loop import EraData, map_eras
 from sknumerai._eras import group_eras
 from sknumerai._frames import Table, one_column, read_predictions
 from sknumerai._rows import check_same_rows
@@ -104,7 +104,7 @@ class ContributionScorer(BaseEraScorer):
         return risk
 
     @abstractmethod
-    def _era_extras(self, labels: Sequence[Hashable], signals: Table) -> EraValues:
+    def _era_extras(self, labels: Sequence[Hashable], signals: Table) -> EraData:
         """What an era needs besides rows of tables."""
 
     @abstractmethod

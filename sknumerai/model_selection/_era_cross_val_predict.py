@@ -11,9 +11,9 @@ from tqdm.auto import tqdm
 
 from sknumerai._eras import group_eras
 from sknumerai._parallel import call_in_order
-from sknumerai._routing import accepted_metadata, predict_with_metadata
+from sknumerai._routing import split_metadata
 from sknumerai._rows import check_same_labels
-from sknumerai._sklearn import _check_method_params, _num_samples, _safe_indexing
+from sknumerai._sklearn import _check_method_params, _num_samples, _safe_indexing, is_search
 from sknumerai._typing import Array, ArrayLike, Eras, Regressor, Splitter
 
 
@@ -37,7 +37,7 @@ def era_cross_val_predict(
     ----------
     estimator : estimator
         A clone of it is fitted for every split. It gets the eras if it takes them: with metadata
-        routing on also through Pipelines.
+        routing on also through Pipelines. Of a search, the best estimator predicts.
     X : array-like or DataFrame of shape (n_samples, n_features)
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
     eras : array-like of shape (n_samples,)
@@ -45,8 +45,9 @@ def era_cross_val_predict(
     cv : splitter, int or iterable of (train, test)
         Such as `PurgedEraKFold`; gets the eras as groups.
     params : dict, optional
-        Further metadata (of one value per row, or of any other kind), handed to ``fit`` and
-        ``predict`` where the estimator takes it.
+        Further metadata (of one value per row, or of any other kind). With metadata routing on,
+        ``fit`` and ``predict`` get what the estimator requests, as in scikit-learn. With routing
+        off, ``predict`` gets what it names, and ``fit`` everything but what only ``predict`` names.
     n_jobs : int, optional
         Splits computed in parallel, as in joblib.
     verbose : bool, default=False
@@ -62,6 +63,13 @@ def era_cross_val_predict(
     ------
     ValueError
         If X, y and eras are not of one length.
+    MissingErasError
+        If something inside the estimator needs eras and cannot get them: inside composites they
+        travel by metadata routing only, and not inside all composites.
+    TypeError
+        If the estimator takes no metadata of a name in ``params``.
+    UnsetMetadataPassedError
+        If, with metadata routing on, the estimator takes it and did not request it.
 
     Examples
     --------
@@ -86,12 +94,15 @@ def era_cross_val_predict(
             f"y has {_num_samples(y)} rows and X has {n_samples}; pass one target per row."
         )
     group_eras(eras, n_samples)  # checks them
-    check_same_labels(X=X, y=y, eras=eras, **(params or {}))
+    params = dict(params or {})
+    for name in {"X", "y", "eras"} & params.keys():
+        raise ValueError(f"params holds {name!r}, an argument of its own; pass {name}=... only.")
+    check_same_labels(X=X, y=y, eras=eras, **params)
     # rows can be taken of a Series, but not of every Index, and not of a Categorical
     eras = pd.Series(eras) if isinstance(eras, pd.Index | pd.Categorical) else eras
-    metadata = {"eras": eras, **(params or {})}
+    at_fit, at_predict = split_metadata(estimator, eras, params)
     splits = list(check_cv(cv).split(X, y, groups=eras))
-    calls = ((clone(estimator), X, y, train, test, metadata) for train, test in splits)
+    calls = ((clone(estimator), X, y, train, test, at_fit, at_predict) for train, test in splits)
     results = call_in_order(_fit_and_predict, calls, n_jobs=n_jobs)
     total: Array | None = None
     times = np.zeros(n_samples)
@@ -109,13 +120,20 @@ def era_cross_val_predict(
 
 
 def _fit_and_predict(
-    estimator: Any, X: Any, y: Any, train: Array, test: Array, metadata: dict[str, Any]
+    estimator: Any,
+    X: Any,
+    y: Any,
+    train: Array,
+    test: Array,
+    at_fit: dict[str, Any],
+    at_predict: dict[str, Any],
 ) -> Array:
-    training = _check_method_params(X, metadata, indices=train)
     fitted = estimator.fit(
         _safe_indexing(X, train),
         _safe_indexing(y, train),
-        **accepted_metadata(estimator, "fit", training),
+        **_check_method_params(X, at_fit, indices=train),
     )
-    testing = _check_method_params(X, metadata, indices=test)
-    return np.asarray(predict_with_metadata(fitted, _safe_indexing(X, test), **testing))
+    while is_search(fitted):  # its own predict takes no metadata
+        fitted = fitted.best_estimator_
+    testing = _check_method_params(X, at_predict, indices=test)
+    return np.asarray(fitted.predict(_safe_indexing(X, test), **testing))

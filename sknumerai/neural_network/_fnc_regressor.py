@@ -108,11 +108,13 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         Callbacks of skorch such as ``LRScheduler`` and ``Checkpoint``, each an instance or a
         tuple (name, instance). They are copied; the copies are in ``net_.callbacks_``. They can
         monitor the columns of ``history_`` under their names in ``net_.history``: "train_loss",
-        "valid_loss" and so on. The next batch reuses the memory of the one they are shown.
+        "valid_loss" and so on. The next batch reuses the memory of the one they are shown. Batches
+        are eras, which ``EpochScoring`` cannot score.
     warm_start : bool, default=False
         Whether `fit` continues the previous training instead of starting anew. The network, the
         state of the optimizer and the random numbers go on from there; the learning rate, the
-        loss, the data and the callbacks are the current ones.
+        loss, the data and the callbacks are the current ones: schedules of the learning rate and
+        the patience begin anew, in `partial_fit` as well.
     horizon : int, default=20
         Horizon of the target in trading days; eras are weekly. It decides which eras overlap with
         validation eras: ``ceil(horizon / 5) - 1`` on each side, 3 for 20 days and 11 for 60.
@@ -257,7 +259,8 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Targets, all finite.
         eras : array-like of shape (n_samples,) or scalar, optional
-            Era of every row. All rows are one era by default.
+            Era of every row. Without, all rows are one era, with a warning; a scalar says that
+            they are.
 
         Returns
         -------

@@ -1,10 +1,11 @@
 """The training of an `FNCRegressor`: from its parameters and data to a net and a history."""
 
 from copy import deepcopy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from skorch.callbacks import EarlyStopping
+from skorch.callbacks import BatchScoring, EarlyStopping, EpochScoring, LRScheduler
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sknumerai._eras import group_eras
 from sknumerai._frames import Table
@@ -53,8 +54,9 @@ def make_dataset(
             f"patience={regressor.patience} needs validation eras; pass validation_eras, such as "
             "0.2 for the last fifth."
         )
+    _check_callbacks(regressor.callbacks)
     check_target(regressor, range(table.n_rows), y)
-    groups = group_eras(eras, table.n_rows)
+    groups = group_eras(eras, table.n_rows, max_rows=0)
     targets = read_targets(y, groups)
     validation_eras = regressor.validation_eras if validate else None
     train, validation = split_eras(groups, validation_eras, regressor.horizon)
@@ -120,8 +122,11 @@ def train_net(regressor: "FNCRegressor", dataset: EraDataset, *, epochs: int) ->
     net = regressor.net_
     net.check_columns(dataset.table)
     net.set_params(lr=regressor.lr)
+    for group in net.optimizer_.param_groups:
+        group.pop("initial_lr", None)  # of an earlier schedule
     net.criterion_ = make_loss(regressor)
     callbacks = deepcopy(regressor.callbacks or [])
+    _restart_schedules(callbacks)
     if regressor.patience is not None and dataset.validation is not None:
         # Losses are negative, where a relative threshold would take a worse loss for a better one.
         options = {"threshold": 0.0, "threshold_mode": "abs", "load_best": True}
@@ -137,6 +142,41 @@ def train_net(regressor: "FNCRegressor", dataset: EraDataset, *, epochs: int) ->
     for epoch in net.history:
         epoch["batches"].clear()  # values of every step, which would outgrow the weights
     return _history_frame(net)
+
+
+def _each(callbacks: list[Any]) -> list[Any]:
+    """Callbacks without their names."""
+    return [item[1] if isinstance(item, tuple) else item for item in callbacks]
+
+
+def _check_callbacks(callbacks: list[Any] | None) -> None:
+    """Check that no callback scores batches as if they were rows and targets."""
+    for callback in _each(callbacks or []):
+        if not isinstance(callback, EpochScoring | BatchScoring):
+            continue
+        scoring = callback.scoring
+        plain = callable(scoring) and not hasattr(scoring, "get_metadata_routing")
+        if isinstance(callback, BatchScoring) or callback.use_caching or not plain:
+            raise ValueError(
+                f"callbacks holds {type(callback).__name__}({scoring!r}), which scores rows, and "
+                "batches are eras here; monitor what is recorded for every epoch, such as "
+                "'valid_fnc' or 'valid_corr' (with validation_eras), or pass EpochScoring a "
+                "function of the net, with use_caching=False."
+            )
+
+
+def _restart_schedules(callbacks: list[Any]) -> None:
+    """Let schedules of the learning rate begin with the one of the regressor, as other callbacks.
+
+    skorch would start them at the last epoch of the history, but not from its learning rate.
+    """
+    for callback in _each(callbacks):
+        if (
+            isinstance(callback, LRScheduler)
+            and callback.policy not in ("ReduceLROnPlateau", ReduceLROnPlateau)
+            and "last_epoch" not in callback.kwargs
+        ):
+            callback.last_epoch = -1
 
 
 def _history_frame(net: EraNet) -> pd.DataFrame:

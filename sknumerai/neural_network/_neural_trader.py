@@ -81,10 +81,11 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
         The trained network. It takes windows divided by ``scale_``; its own history is empty.
     scale_ : float
         Root mean square of the training windows.
-    history_ : DataFrame of shape (max_epochs, 2 or 4)
+    history_ : DataFrame of shape (n_epochs, 2 or 4)
         Mean return, in units of y, and mean position after every epoch: columns train_return
         and train_position and, with validation data, validation_return and validation_position.
         All are taken at the end of the epoch and without dropout, so that they can be compared.
+        Ctrl-C ends the training before ``max_epochs`` and keeps what was learned.
     n_features_in_ : int
         Length of the windows.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -195,17 +196,20 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
             )
             records = []
             epochs = tqdm(range(self.max_epochs), desc="epochs", disable=not self.verbose)
-            for _ in epochs:
-                self.net_.fit_loop(dataset, epochs=1)
-                record = {}
-                for name, (_, realized) in data.items():
-                    positions = self.net_.predict(windows[name])
-                    record[f"{name}_return"] = _mean_return(positions, realized)
-                    record[f"{name}_position"] = float(positions.mean(dtype=np.float64))
-                epochs.set_postfix(record)
-                records.append(record)
+            try:
+                for _ in epochs:
+                    self.net_.fit_loop(dataset, epochs=1)
+                    record = {}
+                    for name, (_, realized) in data.items():
+                        positions = self.net_.predict(windows[name])
+                        record[f"{name}_return"] = _mean_return(positions, realized)
+                        record[f"{name}_position"] = float(positions.mean(dtype=np.float64))
+                    epochs.set_postfix(record)
+                    records.append(record)
+            except KeyboardInterrupt:  # what was learned is kept, as FNCRegressor does
+                epochs.close()
         self.net_.history.clear()  # records of all mini-batches, which would outgrow the weights
-        index = pd.RangeIndex(1, self.max_epochs + 1, name="epoch")
+        index = pd.RangeIndex(1, len(records) + 1, name="epoch")
         self.history_ = pd.DataFrame(records, index=index)
         return self
 

@@ -16,14 +16,21 @@ from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, Frame
 
 
 def read_input(
-    X: Any, features: Any, eras: Any, feature_columns: FeatureColumns = None, *, name: str = "X"
+    X: Any,
+    features: Any,
+    eras: Any,
+    feature_columns: FeatureColumns = None,
+    prediction_columns: FeatureColumns = None,
+    *,
+    name: str = "X",
 ) -> tuple[Table, Table, EraGroups]:
     """Predictions, features and eras, from one table of a caller or two.
 
     Raises
     ------
     ValueError
-        If they do not hold the same rows, a column is not numeric, or none is left as prediction.
+        If they do not hold the same rows, a column is not numeric or both a feature and a
+        prediction, or none is left as prediction.
     """
     table = Table(X, name)
     given = [] if features is None else [Table(features, "features")]
@@ -33,19 +40,27 @@ def read_input(
             raise ValueError("features has no columns; pass at least one.")
     groups = group_eras(eras, table.n_rows)
     check_same_rows(table, *given, groups)
-    if features is None:
-        selected = select_features(table, feature_columns, all_by_default=False)
-        chosen = set(selected)
-        rest = [j for j in range(table.n_all_columns) if j not in chosen]
-        if not rest:
+    source = given[0] if given else table
+    selected = select_features(source, feature_columns, all_by_default=bool(given))
+    taken = set() if given else set(selected)  # columns of X
+    if prediction_columns is None:
+        rest = [j for j in range(table.n_all_columns) if j not in taken]
+    else:
+        rest = select_features(
+            table, prediction_columns, all_by_default=True, argument="prediction_columns"
+        )
+        both = [table.labels[j] for j in rest if j in taken]
+        if both:
             raise ValueError(
-                f"All {table.n_all_columns} columns of {name} are features and none is a "
-                "prediction; add the predictions to X, or pass the features as features=..."
+                f"prediction_columns and feature_columns both select {len(both)} columns of "
+                f"{name}, such as {both[0]!r}; name each column once."
             )
-        return table.subset(rest, name), table.subset(selected, "features"), groups
-    selected = select_features(given[0], feature_columns, all_by_default=True)
-    table.check_numeric()
-    return table, given[0].subset(selected), groups
+    if not rest:
+        raise ValueError(
+            f"All {table.n_all_columns} columns of {name} are features and none is a "
+            "prediction; add the predictions to X, or pass the features as features=..."
+        )
+    return table.subset(rest, name), source.subset(selected, "features"), groups
 
 
 class EraTransformerMixin:
@@ -84,6 +99,9 @@ class EraTransformerMixin:
 class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator):
     """Base of transformers that change predictions by the features of their era."""
 
+    feature_columns: FeatureColumns
+    prediction_columns: FeatureColumns
+
     def fit(
         self,
         X: ArrayLike,
@@ -98,7 +116,7 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         ----------
         X : array-like or DataFrame of shape (n_samples, n_predictions)
             Predictions; or a table of predictions and features, of which ``feature_columns``
-            selects the features.
+            selects the features and ``prediction_columns`` the predictions.
         y : ignored
         features : array-like or DataFrame of shape (n_samples, n_features), optional
             Features of the same rows, in their own dtype (int8 is fastest).
@@ -108,6 +126,12 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If predictions, features and eras do not fit together, are not finite, or a column
+            would become a prediction that is a feature or a target by its name.
         """
         self._validate_params()
         predictions, chosen, groups = self._read(X, features, eras, reset=True)
@@ -188,7 +212,19 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
     ) -> tuple[Table, Table, EraGroups]:
         """Predictions, features and eras."""
         X = validate_table(self, X, reset=reset, ensure_all_finite=False)
-        return read_input(X, features, eras, self.feature_columns)
+        predictions, chosen, groups = read_input(
+            X, features, eras, self.feature_columns, self.prediction_columns
+        )
+        if not reset and predictions.columns != self.prediction_columns_:
+            raise ValueError(
+                f"{type(self).__name__} was fitted with {len(self.prediction_columns_)} columns "
+                f"of X as predictions and now finds {predictions.n_columns}, since features=... "
+                f"was {'' if features is None else 'not '}given then; pass it to both or neither, "
+                "or name the predictions with prediction_columns."
+            )
+        if self.prediction_columns is None:
+            _check_prediction_names(predictions, chosen)
+        return predictions, chosen, groups
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> Array:
         """Names of the predictions.
@@ -210,3 +246,19 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _check_prediction_names(predictions: Table, features: Table) -> None:
+    """Check that nobody left over is a feature or a target by its name."""
+    known = set(features.names or ())
+    suspects = [
+        name
+        for name in predictions.names or ()
+        if isinstance(name, str) and (name.startswith(("feature", "target")) or name in known)
+    ]
+    if suspects:
+        raise ValueError(
+            f"{len(suspects)} of {predictions.n_columns} columns of X that would become "
+            f"predictions have names of features or targets, such as {suspects[0]!r}; name the "
+            "predictions with prediction_columns."
+        )

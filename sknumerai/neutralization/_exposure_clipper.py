@@ -36,8 +36,7 @@ class ExposureClipper(PredictionTransformer):
     feature_columns : list, str, callable or slice, optional
         Which columns are features: names, a regular expression, a callable on the list of
         names, or positions or a slice for arrays. None means all columns of ``features`` where
-        that is given, else the columns of the table X whose name starts with "feature". All
-        other columns of X are predictions.
+        that is given, else the columns of the table X whose name starts with "feature".
     feature_groups : dict of str to sequence of names, optional
         Groups that ``max_exposure`` may name.
     normalize : {None, "rank", "gaussian"}, default="gaussian"
@@ -53,6 +52,10 @@ class ExposureClipper(PredictionTransformer):
         Eras computed in parallel, as in joblib.
     verbose : bool, default=False
         Whether to show a progress bar.
+    prediction_columns : list, str, callable or slice, optional
+        Which columns of X are predictions, in the ways of ``feature_columns``; others that are no
+        features are ignored. None means all that are no features; then a column whose name
+        starts with "feature" or "target", or is that of a feature, is an error.
 
     Attributes
     ----------
@@ -96,6 +99,7 @@ class ExposureClipper(PredictionTransformer):
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **CLIP_CONSTRAINTS,
         "feature_columns": ["array-like", str, callable, slice, None],
+        "prediction_columns": ["array-like", str, callable, slice, None],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }
@@ -113,6 +117,7 @@ class ExposureClipper(PredictionTransformer):
         on_infeasible: OnInfeasible = "raise",
         n_jobs: int | None = None,
         verbose: bool | int = False,
+        prediction_columns: FeatureColumns = None,
     ):
         self.max_exposure = max_exposure
         self.bounds = bounds
@@ -124,6 +129,7 @@ class ExposureClipper(PredictionTransformer):
         self.on_infeasible = on_infeasible
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.prediction_columns = prediction_columns
 
     def _check_features(self, features: Table) -> None:
         exposure_limits(self.max_exposure, features.names, features.n_columns, self.feature_groups)

@@ -25,8 +25,7 @@ class FeatureNeutralizer(PredictionTransformer):
     feature_columns : list, str, callable or slice, optional
         Which columns are features: names, a regular expression, a callable on the list of
         names, or positions or a slice for arrays. None means all columns of ``features`` where
-        that is given, else the columns of the table X whose name starts with "feature". All
-        other columns of X are predictions.
+        that is given, else the columns of the table X whose name starts with "feature".
     normalize : {None, "rank", "gaussian"}, default=None
         Per era, before: ranks in (0, 1), or normal quantiles of them.
     scale : {None, "minmax", "std"}, default=None
@@ -35,6 +34,10 @@ class FeatureNeutralizer(PredictionTransformer):
         Eras computed in parallel, as in joblib.
     verbose : bool, default=False
         Whether to show a progress bar.
+    prediction_columns : list, str, callable or slice, optional
+        Which columns of X are predictions, in the ways of ``feature_columns``; others that are no
+        features are ignored. None means all that are no features; then a column whose name
+        starts with "feature" or "target", or is that of a feature, is an error.
 
     Attributes
     ----------
@@ -80,6 +83,7 @@ class FeatureNeutralizer(PredictionTransformer):
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         "proportion": [PROPORTION],
         "feature_columns": ["array-like", str, callable, slice, None],
+        "prediction_columns": ["array-like", str, callable, slice, None],
         "normalize": NORMALIZE,
         "scale": SCALE,
         "n_jobs": [Integral, None],
@@ -95,6 +99,7 @@ class FeatureNeutralizer(PredictionTransformer):
         scale: Scale = None,
         n_jobs: int | None = None,
         verbose: bool | int = False,
+        prediction_columns: FeatureColumns = None,
     ):
         self.proportion = proportion
         self.feature_columns = feature_columns
@@ -102,6 +107,7 @@ class FeatureNeutralizer(PredictionTransformer):
         self.scale = scale
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.prediction_columns = prediction_columns
 
     def _transform_table(self, predictions: Table, features: Table, groups: EraGroups) -> Array:
         return neutralize_table(

@@ -1,7 +1,5 @@
 """The meta-estimator NeutralizedRegressor."""
 
-from collections.abc import Callable
-from inspect import signature
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,7 +11,6 @@ from sklearn.utils import Bunch, Tags, get_tags
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
-    get_routing_for_object,
     process_routing,
 )
 from sklearn.utils.validation import (
@@ -23,11 +20,11 @@ from sklearn.utils.validation import (
 )
 
 from sknumerai._columns import take_columns
-from sknumerai._eras import require_eras
+from sknumerai._eras import group_eras, require_eras
+from sknumerai._routing import accepted_metadata, requests_of
 from sknumerai._rows import check_same_labels
-from sknumerai._sklearn import check_target, validate_table
+from sknumerai._sklearn import _num_samples, check_target, validate_table
 from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, Regressor, Transformer
-from sknumerai.exceptions import MissingErasError
 
 
 class NeutralizedRegressor(RegressorMixin, BaseEstimator):
@@ -116,7 +113,8 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         eras : array-like of shape (n_samples,) or scalar, optional
             Era of every row. Given here, they are required at `predict`. The regressor gets
-            them, too, where it asks for them.
+            them, too, where it asks for them. Without, all rows are one era, with a warning; a
+            scalar says that they are.
         features : array-like or DataFrame of shape (n_samples, n_features), optional
             Features to neutralize against; X by default.
         **fit_params : dict
@@ -129,16 +127,15 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         Raises
         ------
         MissingErasError
-            If the regressor can get eras only by metadata routing, and that is off.
+            If the regressor is a composite, and what needs eras in it cannot get them: they
+            travel there by metadata routing only.
         """
         check_same_labels(X=X, y=y, eras=eras, features=features)
         X = validate_table(self, X, reset=True, ensure_all_finite=False)
         check_target(self, X, y)
+        group_eras(eras, _num_samples(X), max_rows=0)  # warns: training data are never one era
         targets = check_array(y, input_name="y", ensure_2d=False, dtype="numeric")
-        features = take_columns(
-            X if features is None else features, "features", self.feature_columns
-        )
-        routed = self._route("fit", eras, features, fit_params)
+        routed = self._route("fit", eras, features, X, fit_params)
         fit_cached = check_memory(self.memory).cache(_fit)
         self.regressor_ = fit_cached(clone(self.regressor), X, targets, routed["regressor"]["fit"])
         self.transformer_ = clone(self.transformer).fit(
@@ -181,10 +178,7 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         require_eras(eras, given_at_fit=self.eras_given_, caller=caller)
         check_same_labels(X=X, eras=eras, features=features)
         X = validate_table(self, X, reset=False, ensure_all_finite=False)
-        features = take_columns(
-            X if features is None else features, "features", self.feature_columns
-        )
-        routed = self._route("predict", eras, features, predict_params)
+        routed = self._route("predict", eras, features, X, predict_params)
         predictions = self.regressor_.predict(X, **routed["regressor"]["predict"])
         columns = np.asarray(predictions).reshape(len(predictions), -1)
         changed = np.asarray(
@@ -233,7 +227,7 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
             MetadataRouter(owner=self)
             .add_self_request(self)
             .add(
-                regressor=self.regressor,
+                regressor=requests_of(self.regressor),
                 method_mapping=MethodMapping()
                 .add(caller="fit", callee="fit")
                 .add(caller="predict", callee="predict")
@@ -249,19 +243,24 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         )
 
     def _route(
-        self, method: str, eras: Eras | None, features: ArrayLike, params: dict[str, Any]
+        self,
+        method: str,
+        eras: Eras | None,
+        features: ArrayLike | None,
+        X: ArrayLike,
+        params: dict[str, Any],
     ) -> Bunch:
         """Arguments for the regressor and the transformer, with metadata routing on or off."""
-        given = {"features": features} | ({} if eras is None else {"eras": eras})
+        chosen = take_columns(X if features is None else features, "features", self.feature_columns)
+        given = {"features": chosen} | ({} if eras is None else {"eras": eras})
+        step = "fit" if method == "fit" else "transform"
+        own = given if features is not None else {"eras": eras}
+        for_regressor = accepted_metadata(self.regressor, method, own)
+        for_transformer = accepted_metadata(self.transformer, step, given)
         if get_config()["enable_metadata_routing"]:
             return process_routing(self, method, **given, **params)
-        step = "fit" if method == "fit" else "transform"
-        regressor_params = dict(params)
-        if eras is not None and _takes_eras(self.regressor, method):
-            regressor_params["eras"] = eras
         return Bunch(
-            regressor={method: regressor_params},
-            transformer={step: _accepted(getattr(self.transformer, step), given)},
+            regressor={method: params | for_regressor}, transformer={step: for_transformer}
         )
 
     def __sklearn_tags__(self) -> Tags:
@@ -273,28 +272,3 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
 
 def _fit(regressor: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
     return regressor.fit(X, y, **params)
-
-
-def _accepted(method: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Those arguments that a method names."""
-    return {key: given[key] for key in given.keys() & signature(method).parameters.keys()}
-
-
-def _takes_eras(regressor: Any, method: str) -> bool:
-    """Whether a regressor takes eras without metadata routing.
-
-    Raises
-    ------
-    MissingErasError
-        If it takes them, but only by routing: without, it would take all rows as one era.
-    """
-    if _accepted(getattr(regressor, method), {"eras": None}):
-        return True
-    if hasattr(regressor, "get_metadata_routing") and get_routing_for_object(regressor).consumes(
-        method, ["eras"]
-    ):
-        raise MissingErasError(
-            f"{type(regressor).__name__} hands eras to its steps only by metadata routing, which "
-            "is off; call sklearn.set_config(enable_metadata_routing=True) first."
-        )
-    return False

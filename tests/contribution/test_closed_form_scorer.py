@@ -324,7 +324,7 @@ class TestCache:
         [
             ClosedFormTC("aligned", hessian=2.0),
             ClosedFormTC("scaled", hessian=3.0),
-            ClosedFormTC("scaled", hessian=np.linspace(1.0, 2.0, N)),
+            ClosedFormTC("scaled", hessian=np.linspace(1.0, 2.0, N_ERAS * N)),
             ClosedFormTC("scaled", optimizer=PortfolioOptimizer(risk_aversion=2.0)),
             ClosedFormTC("scaled", optimizer=PortfolioOptimizer(risk_aversion=2.0, budget=None)),
         ],

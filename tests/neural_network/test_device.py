@@ -38,7 +38,8 @@ def test_no_gpu(estimator, device, monkeypatch):
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_auto_takes_what_there_is(estimator):
-    model = estimator(max_epochs=1, device="auto", random_state=0).fit(X, X[:, 0])
+    model = estimator(max_epochs=1, device="auto", random_state=0)
+    model.fit(X, X[:, 0], **({"eras": "0001"} if estimator is FNCRegressor else {}))
     assert model.net_.device == resolve_device("auto")
     assert np.isfinite(model.predict(X)).all()
 

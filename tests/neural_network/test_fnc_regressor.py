@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sknumerai.datasets import make_tournament
+from sknumerai.exceptions import SingleEraWarning
 from sknumerai.metrics import feature_neutral_corr
 from sknumerai.neural_network import FNCRegressor
 from tests.neural_network._fnc import (
@@ -35,6 +36,8 @@ def data():
     return draw_data()
 
 
+# the checks of scikit-learn know no eras
+@pytest.mark.filterwarnings("ignore::sknumerai.exceptions.SingleEraWarning")
 @parametrize_with_checks([FNCRegressor()])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
@@ -116,7 +119,8 @@ def test_batches_are_eras(data):
 
 def test_without_eras_all_is_one_batch(data):
     X, y, _ = data
-    model = make_regressor(callbacks=[SeenEras()]).fit(X, y)
+    with pytest.warns(SingleEraWarning, match="all 600 rows are treated as one era"):
+        model = make_regressor(callbacks=[SeenEras()]).fit(X, y)
     batches = callback_of(model, SeenEras).batches_[True]
     assert [len(features) for features, _ in batches] == [len(X)] * 2
     same = make_regressor().fit(X, y, eras="0001")

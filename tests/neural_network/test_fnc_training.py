@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from sknumerai.exceptions import MissingErasError
+from sknumerai.exceptions import MissingErasError, SingleEraWarning
 from tests.neural_network._fnc import (
     WEIGHTS,
     SeenEras,
@@ -75,7 +75,10 @@ def test_early_stopping_keeps_the_best_epoch(data):
 def test_bad_validation(data):
     X, y, eras = data
     model = make_regressor(validation_eras=0.2)
-    with pytest.raises(MissingErasError, match=r"validation_eras=0.2 needs eras: pass fit\(X, y"):
+    with (
+        pytest.raises(MissingErasError, match=r"validation_eras=0.2 needs eras: pass fit\(X, y"),
+        pytest.warns(SingleEraWarning),
+    ):
         model.fit(X, y)
     for change, message in (
         ({"validation_eras": ["0012", "13"]}, "names 2 eras, of which 1 are not .* such as '13'"),

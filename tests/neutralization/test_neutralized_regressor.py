@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sknumerai.exceptions import MissingErasError
+from sknumerai.exceptions import MissingErasError, SingleEraWarning
 from sknumerai.metrics import get_era_scorer, numerai_corr
 from sknumerai.neutralization import (
     ExposureClipper,
@@ -86,8 +86,10 @@ def test_features_of_its_own(data, df_module):
     )
     by_position = NeutralizedRegressor(
         Ridge(), FeatureNeutralizer(), feature_columns=slice(2, 4)
-    ).fit(X, y)
-    np.testing.assert_allclose(by_position.predict(X), neutralize(raw, X[:, [2, 3]]), atol=1e-12)
+    ).fit(X, y, eras="0001")
+    np.testing.assert_allclose(
+        by_position.predict(X, eras="X"), neutralize(raw, X[:, [2, 3]]), atol=1e-12
+    )
 
 
 def test_several_targets(data):
@@ -120,7 +122,8 @@ def test_regressor_gets_eras(data):
     )
     with pytest.raises(MissingErasError, match="Pipeline hands eras to its steps only by"):
         piped.fit(X, y, eras=eras)
-    piped.fit(X, y)  # nothing to lose without eras
+    with pytest.warns(SingleEraWarning):
+        piped.fit(X, y)  # nothing to lose without eras
     sklearn.set_config(enable_metadata_routing=True)
     assert clone(model).fit(X, y, eras=eras).regressor_.eras_ is eras
     assert clone(piped).fit(X, y, eras=eras).regressor_[-1].eras_ is eras
@@ -218,9 +221,9 @@ def test_bad_input(data):
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.fit(frame, y[:-1])
     with pytest.raises(ValueError, match="y contains NaN"):
-        model.fit(frame, np.where(np.arange(400) == 3, np.nan, y))
+        model.fit(frame, np.where(np.arange(400) == 3, np.nan, y), eras=eras)
     with pytest.raises(ValueError, match="selects no column"):
-        clone(model).set_params(feature_columns="nobody").fit(frame, y)
+        clone(model).set_params(feature_columns="nobody").fit(frame, y, eras=eras)
     with pytest.raises(ValueError, match="eras has 399 labels for 400 rows"):
         clone(model).fit(frame, y, eras=eras[1:])
     model.fit(frame, y, eras=eras)

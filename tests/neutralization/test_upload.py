@@ -35,7 +35,7 @@ def predictions(tmp_path_factory):
     live = pd.DataFrame(features).add_prefix("feature_")
 
     def make_predict(transformer):
-        model = NeutralizedRegressor(Ridge(), transformer).fit(live, target)
+        model = NeutralizedRegressor(Ridge(), transformer).fit(live, target, eras="0001")
 
         def predict(live_features):
             predictions = model.predict(live_features, eras="X")
