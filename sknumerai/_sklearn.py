@@ -91,6 +91,11 @@ def validate_table(estimator: Any, X: Any, *, reset: bool, **checks: Any) -> Any
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         return validate_data(estimator, X, reset=reset, dtype="numeric", **checks)
+    if 0 in frame.shape:  # in the words of scikit-learn's own checks
+        raise ValueError(
+            f"Found array with {frame.shape[0]} sample(s) and {frame.shape[1]} feature(s) "
+            f"(shape={frame.shape}) while a minimum of 1 of each is required."
+        )
     header = pd.DataFrame(columns=frame.columns)
     validate_data(estimator, header, reset=reset, skip_check_array=True)
     return X

@@ -336,12 +336,6 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         """The feature columns of X. A frame is not copied."""
         X = validate_table(self, X, reset=reset)
         table = Table(X, "X")
-        if not table.n_rows or not table.n_columns:
-            raise ValueError(
-                f"Found array with {table.n_rows} sample(s) and {table.n_columns} feature(s) "
-                f"(shape=({table.n_rows}, {table.n_columns})) while a minimum of 1 of each is "
-                "required."
-            )
         return table.subset(select_features(table, self.feature_columns, all_by_default=True))
 
     def __sklearn_tags__(self) -> Tags:
