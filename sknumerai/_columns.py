@@ -44,7 +44,12 @@ def select_features(
     if feature_columns is None and all_by_default:
         return list(positions)
     if isinstance(feature_columns, slice):
-        selected = list(positions[feature_columns])
+        try:
+            selected = list(positions[feature_columns])
+        except TypeError:
+            raise ValueError(
+                f"{argument}={feature_columns!r} is no slice of positions; pass a list of names."
+            ) from None
     elif names is None and (feature_columns is None or isinstance(feature_columns, str)):
         raise ValueError(
             f"{table.name} is an array, whose columns have no names: give {argument} as positions "
@@ -117,6 +122,8 @@ def _positions(table: Table, feature_columns: Any, argument: str) -> list[int]:
     known: dict[Hashable, int] = {} if names is None else {n: j for j, n in enumerate(names)}
     selected = []
     for item in wanted:
+        if not isinstance(item, Hashable):
+            raise ValueError(f"{argument} holds {item!r}, which is no name; pass a flat list.")
         if item in known:
             selected.append(known[item])
         elif (

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import narwhals as nw
 import numpy as np
@@ -153,14 +153,18 @@ def group_eras(
         if n_samples > max_rows:
             warnings.warn(
                 f"No eras were given: all {n_samples} rows are treated as one era. Pass eras=..., "
-                "or a scalar such as eras='all' if it is one; a search, whose groups=... reach "
-                "nothing but its splitter, hands eras=... on after "
-                "sklearn.set_config(enable_metadata_routing=True).",
+                "or one label such as eras='all' if they are one; to a search, pass eras=... after "
+                "sklearn.set_config(enable_metadata_routing=True), since groups=... reach only "
+                "its splitter.",
                 SingleEraWarning,
                 stacklevel=callers_level(),
             )
         return EraGroups([None], [slice(0, n_samples)], n_samples)
+    if isinstance(eras, np.ma.MaskedArray):
+        raise ValueError("eras is a masked array, whose mask would be lost; fill it first.")
     if _is_scalar(eras):
+        if pd.isna(cast(Any, eras)):
+            raise ValueError(f"eras is {eras!r}; pass one label per row, or one for all rows.")
         return EraGroups([eras], [slice(0, n_samples)], n_samples)
     if not n_samples:
         raise ValueError("There are no rows; pass at least one.")
@@ -214,7 +218,8 @@ def _as_labels(eras: Any) -> tuple[Any, list[Hashable] | None]:
         labels = labels.astype(np.float64)  # which pandas has no index for
     if labels.ndim != 1:
         raise ValueError(
-            f"eras must be one-dimensional with one label per row; found shape {labels.shape}."
+            f"eras must be one-dimensional with one label per row; found a "
+            f"{type(eras).__name__} of shape {labels.shape}."
         )
     if labels.dtype.kind in "US" and not isinstance(eras, np.ndarray):
         # numpy turns a list of mixed labels into strings; keep what the caller wrote

@@ -182,6 +182,11 @@ def _with_nan(array: Array, name: str) -> Array:
         raise ValueError(f"{name} must hold numbers; found other objects. Convert it.") from None
 
 
+def is_series(data: Any) -> bool:
+    """Whether data are a Series of pandas or polars."""
+    return isinstance(nw.from_native(data, series_only=True, pass_through=True), nw.Series)
+
+
 def numeric_table(data: ArrayLike, name: str, *, allow_nan: bool = False) -> Table:
     """A table of numbers, such as predictions.
 

@@ -71,12 +71,28 @@ def check_same_rows(*tables: HasRows) -> None:
     _check_indexes((table.name, table.index) for table in tables)
 
 
+def check_no_column(eras: Any, name: str, columns: Any) -> None:
+    """Refuse one label for all rows that is the name of a column of a table of the call.
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(eras, str) and columns is not None and eras in list(columns):
+        raise ValueError(
+            f"eras={eras!r} would be one label for all rows, and {name} has a column of that name; "
+            f"pass its values, eras={name}[{eras!r}]."
+        )
+
+
 def check_same_labels(**data: Any) -> None:
     """Check the pandas indexes of a call's arguments, as `check_same_rows` does.
 
     For estimators, which leave numbers of rows to scikit-learn. What has no index, or another
     number of rows than the first that has one, is passed over.
     """
+    for name, value in data.items():
+        check_no_column(data.get("eras"), name, getattr(value, "columns", None))
     indexes = [
         (name, index) for name, value in data.items() if (index := row_index(value)) is not None
     ]
@@ -89,20 +105,44 @@ def _check_indexes(indexes: Iterable[tuple[str, pd.Index | None]]) -> None:
         if index is None:
             continue
         for other, labels in distinct:
-            if index is labels or index.equals(labels):
+            if _same(index, labels):
                 break
             _check_disjoint(other, labels, name, index)
         else:
             distinct.append((name, index))
 
 
+def _same(left: pd.Index, right: pd.Index) -> bool:
+    """Whether two indexes are equal, be it in other types."""
+    if left is right or left.equals(right):
+        return True
+    return (
+        left.dtype != right.dtype
+        and left.nlevels == right.nlevels == 1
+        and list(left) == list(right)
+    )
+
+
 def _check_disjoint(left: str, left_index: pd.Index, right: str, right_index: pd.Index) -> None:
-    shared = int(left_index.isin(right_index).sum())
+    if left_index.nlevels != right_index.nlevels:
+        return
+    if left_index.dtype == right_index.dtype:
+        shared = int(left_index.isin(right_index).sum())
+    else:
+        labels = set(right_index)
+        shared = sum(label in labels for label in left_index)
     if shared:
-        row = int(np.flatnonzero(np.asarray(left_index != right_index))[0])
+        pairs = zip(left_index, right_index, strict=False)
+        row = next((i for i, (a, b) in enumerate(pairs) if not (a is b or _equal_labels(a, b))), 0)
         raise ValueError(
             f"The indexes of {left} and {right} share {shared} of {len(left_index)} labels but are "
             f"not equal (first difference at row {row}: {left_index[row]!r} and "
             f"{right_index[row]!r}); align them, for example {right}.loc[{left}.index], or reset "
             "both to match by position."
         )
+
+
+def _equal_labels(left: Any, right: Any) -> bool:
+    """Whether two labels are equal; a missing one is equal to itself alone."""
+    equal = left == right
+    return isinstance(equal, bool | np.bool_) and bool(equal)

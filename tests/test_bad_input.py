@@ -7,6 +7,8 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy.sparse import csr_array
+from sklearn.linear_model import LinearRegression
+from sklearn.preprocessing import StandardScaler
 
 from sknumerai.contribution import true_contribution
 from sknumerai.exceptions import MissingErasError
@@ -21,9 +23,11 @@ from sknumerai.metrics import (
     numerai_corr,
     score_summary,
 )
+from sknumerai.model_selection import PurgedEraKFold, era_cross_val_predict
 from sknumerai.neutralization import (
     ExposureClipper,
     FeatureNeutralizer,
+    NeutralizedRegressor,
     clip_exposure,
     neutralize,
 )
@@ -76,6 +80,44 @@ CASES = {
     "a lazy frame": (corr(y_pred=pl.DataFrame({"p": P}).lazy()), "LazyFrame; collect it first"),
     "sparse features": (lambda: neutralize(P, csr_array(F)), "features is a csr_array; pass it as"),
     "three dimensions": (corr(y_pred=np.zeros((2, 3, 4))), r"two-dimensional; found shape \(2, 3"),
+    # eras that are none
+    "eras NaN": (corr(eras=np.nan), "eras is nan; pass one label per row"),
+    "eras NaT": (corr(eras=pd.NaT), "eras is NaT; pass one label per row"),
+    "masked eras": (corr(eras=np.ma.masked_greater(E, 2)), "eras is a masked array, whose mask"),
+    "a frame of eras": (corr(eras=pd.DataFrame({"era": E})), "found a DataFrame of shape"),
+    # names of features
+    "a group of text": (
+        lambda: clip_exposure(P, FRAME, {"all": 0.1}, feature_groups={"all": "abcd"}),
+        r"feature_groups\['all'\] is a str; pass a list of names",
+    ),
+    "a slice of names": (
+        transform(MIXED, feature_columns=slice("a", "b")),
+        "no slice of positions",
+    ),
+    "nested names": (
+        transform(MIXED, feature_columns=[["feature_a"], ["feature_b"]]),
+        "feature_columns holds .* pass a flat list",
+    ),
+    "proportion of text": (lambda: neutralize(P, F, proportion=np.array("a")), "proportion"),
+    # what is no estimator
+    "no regressor": (
+        lambda: NeutralizedRegressor(3, FeatureNeutralizer()).fit(FRAME, Y, eras=E),
+        "regressor is 3; pass an estimator",
+    ),
+    "no transformer": (
+        lambda: NeutralizedRegressor(LinearRegression(), "clip").fit(FRAME, Y, eras=E),
+        "transformer is 'clip'; pass an estimator",
+    ),
+    "a transformer to predict": (
+        lambda: era_cross_val_predict(StandardScaler(), FRAME, Y, eras=E, cv=PurgedEraKFold(2)),
+        "cannot predict; pass a regressor",
+    ),
+    "params as a list": (
+        lambda: era_cross_val_predict(
+            LinearRegression(), FRAME, Y, eras=E, cv=PurgedEraKFold(2), params=["a"]
+        ),
+        "params is .*; pass a dict of metadata",
+    ),
     # what is no number
     "datetimes": (
         corr(y_true=np.arange(N).astype("datetime64[D]")),
@@ -314,6 +356,21 @@ def test_what_looks_odd_and_is_right():
         assert numerai_corr(given, P) == numerai_corr(missing, P)
     by_name = true_contribution_of({"d": 4.0, "a": 1.0, "c": 3.0, "b": 2.0})
     pd.testing.assert_frame_equal(by_name, true_contribution_of([1.0, 2.0, 3.0, 4.0]))
+
+
+def test_units_of_scores_do_not_matter():
+    scores = pd.Series([0.02, -0.01, 0.03, 0.01])
+    for unit in (2.0**-900, 2.0**900):
+        summary = score_summary(scores * unit)
+        assert summary["sharpe"] == score_summary(scores)["sharpe"]
+        assert summary["std"] == score_summary(scores)["std"] * unit
+
+
+def test_identifiers_of_polars():
+    ids = [str(i) for i in range(20)] * 3
+    expected = churn(P, eras=E, ids=ids, aggregate=None)
+    for given in (pl.Series(ids), pd.Series(ids), np.array(ids)):
+        pd.testing.assert_series_equal(churn(P, eras=E, ids=given, aggregate=None), expected)
 
 
 def true_contribution_of(stakes):

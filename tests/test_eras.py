@@ -82,8 +82,8 @@ class TestGroups:
             (["a", "b"], "2 labels for 3 rows"),
             (["a", None, "b"], "1 of 3 eras are missing, first at row 1"),
             ([1.0, np.nan, np.nan], "2 of 3 eras are missing, first at row 1"),
-            (np.array([["a"], ["b"], ["c"]]), r"found shape \(3, 1\)"),
-            (pd.DataFrame({"era": ["a", "b", "c"]}), r"found shape \(3, 1\)"),
+            (np.array([["a"], ["b"], ["c"]]), r"of shape \(3, 1\)"),
+            (pd.DataFrame({"era": ["a", "b", "c"]}), r"of shape \(3, 1\)"),
             (pd.Series(["a", "b", pd.NA], dtype="string"), "1 of 3 eras are missing"),
         ],
     )

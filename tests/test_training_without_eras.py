@@ -15,7 +15,7 @@ from sknumerai.neutralization import ExposureClipper, FeatureNeutralizer, Neutra
 ERAS = np.repeat([f"{era:04d}" for era in range(1, 7)], 20)
 X = np.random.default_rng(0).integers(0, 5, (120, 3)).astype(float)
 Y = X[:, 0] ** 2 + np.random.default_rng(1).normal(size=120)
-MESSAGE = r"all 120 rows are treated as one era. Pass eras=\.\.\., or a scalar"
+MESSAGE = r"all \d+ rows are treated as one era\. Pass eras=\.\.\., or one label such as eras='all'"
 
 
 def make_net(**parameters):
@@ -42,7 +42,7 @@ def test_fit_warns(make):
 @pytest.mark.parametrize("grid", [{"lr": [0.01]}, {"transformer__proportion": [0.5]}])
 def test_groups_of_a_search_reach_its_splitter_only(grid):
     make = make_net if "lr" in grid else make_neutral
-    with pytest.warns(SingleEraWarning, match=r"groups=\.\.\. reach nothing but its splitter"):
+    with pytest.warns(SingleEraWarning, match=r"groups=\.\.\. reach only its splitter"):
         GridSearchCV(make(), grid, cv=GroupKFold(3)).fit(X, Y, groups=ERAS)
     sklearn.set_config(enable_metadata_routing=True)
     search = GridSearchCV(

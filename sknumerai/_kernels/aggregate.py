@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sknumerai._kernels.units import in_units
 from sknumerai._typing import Array
 
 
@@ -14,15 +15,16 @@ def mean(scores: Array) -> float:
 
 def std(scores: Array) -> float:
     """Standard deviation over eras (ddof=0)."""
-    return float(np.std(scores))
+    scaled, unit = in_units(scores)
+    return float(np.std(scaled) * unit)
 
 
 def sharpe(scores: Array) -> float:
     """Mean over standard deviation (ddof=0); NaN where all scores are the same."""
-    deviation = np.std(scores)
-    if np.ptp(scores) == 0.0:
+    scaled, _ = in_units(scores)
+    if np.ptp(scaled) == 0.0:
         return float("nan")
-    return float(np.mean(scores) / deviation)
+    return float(np.mean(scaled) / np.std(scaled))
 
 
 def max_drawdown(scores: Array) -> float:

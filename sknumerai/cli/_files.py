@@ -231,6 +231,13 @@ def _choose(
             f"{source} has no column {DEFAULT_COLUMN!r} and no other numeric one "
             f"(columns: {list_some(frame.columns)}); name it with {column_option}."
         )
+    others = [name for name in numeric if str(name).startswith(("feature", "target"))]
+    if others:
+        raise CommandError(
+            f"{source} has {len(others)} columns that are features or targets by their names, such "
+            f"as {others[0]!r}, among {len(numeric)} numeric ones; name the predictions with "
+            f"{column_option}."
+        )
     return numeric
 
 

@@ -1,10 +1,13 @@
 """Kernel: True Contribution in closed form."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
+from sknumerai._kernels.units import in_units
 from sknumerai._typing import Array
 from sknumerai.contribution._inverse_hessian import Solve
 
@@ -45,23 +48,30 @@ def closed_form_gradient(
     if form == "aligned":
         return solve(returns - meta_model)
     if form == "scaled":
-        return solve(returns - np.linalg.norm(returns) * meta_model)
+        return solve(returns - _size(returns) * meta_model)
     norm = _norm(meta_model)
     unit = meta_model / norm
     target = returns
     if form == "aligned_normalized":
-        target = returns - np.linalg.norm(returns) * unit
+        target = returns - _size(returns) * unit
     return deproject(solve(target), unit) / norm
 
 
 def deproject(vector: Array, direction: Array) -> Array:
     """A vector without its part along a direction."""
+    direction, _ = in_units(direction)
     rest: Array = vector - direction * ((direction @ vector) / (direction @ direction))
     return rest
 
 
+def _size(values: Array) -> float:
+    """Euclidean norm of numbers of any size."""
+    scaled, unit = in_units(values)
+    return float(np.linalg.norm(scaled) * unit)
+
+
 def _norm(meta_model: Array) -> float:
-    norm = float(np.linalg.norm(meta_model))
+    norm = _size(meta_model)
     if norm == 0.0:
         raise ValueError("meta_model is zero for all stocks; it cannot be normalized.")
     return norm

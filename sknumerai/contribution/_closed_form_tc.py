@@ -1,5 +1,7 @@
 """The functions closed_form_tc() and adversarial_prediction()."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Required, Unpack, overload

@@ -1,5 +1,7 @@
 """Kernel: gradient of one era's portfolio return by the stake-weighted signal."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,5 +1,7 @@
 """The function fit_tc_proxies()."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable
 from dataclasses import dataclass
 from numbers import Integral, Real

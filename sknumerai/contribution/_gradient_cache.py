@@ -1,5 +1,7 @@
 """Gradients of eras, kept for the next candidate that is scored on the same era."""
 
+from __future__ import annotations
+
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """What callers of contribution functions pass, checked: stakes, returns and user predictions."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 

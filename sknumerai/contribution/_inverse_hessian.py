@@ -1,5 +1,7 @@
 """Products with the inverse of a Hessian in whatever form it comes, none of them inverted."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, cast
 

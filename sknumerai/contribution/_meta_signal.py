@@ -1,5 +1,7 @@
 """Kernel: the signal that the optimizer gets from a weighted sum of users, and its adjoint."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from sknumerai._typing import Array

@@ -1,5 +1,7 @@
 """Kernel: the scores of many users in one era that may tell their contribution."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from sknumerai._kernels.contribution import correlation_contribution

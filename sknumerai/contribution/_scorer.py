@@ -1,5 +1,7 @@
 """What the scorers of contributions share: users or a meta model, returns and risk data per era."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any

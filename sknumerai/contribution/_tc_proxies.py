@@ -1,5 +1,7 @@
 """The function tc_proxies()."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import partial
 from numbers import Integral

@@ -1,5 +1,7 @@
 """TCScorer: True Contribution in model selection."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Sequence
 from typing import Any
 

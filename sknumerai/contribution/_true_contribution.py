@@ -1,5 +1,7 @@
 """The function true_contribution()."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,5 +1,7 @@
 """Kernel: many users' predictions of one era, ranked, and their products with other matrices."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Eras of a parquet file, one frame at a time."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from numbers import Integral

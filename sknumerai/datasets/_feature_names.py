@@ -1,5 +1,7 @@
 """Obfuscated feature names and feature groups in the manner of the tournament's own."""
 
+from __future__ import annotations
+
 import numpy as np
 
 # Sizes of the groups in data version 5.0; the last one is as large as the mean of the others.

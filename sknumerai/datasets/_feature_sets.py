@@ -1,5 +1,7 @@
 """Feature sets and groups named in the tournament's features.json."""
 
+from __future__ import annotations
+
 import json
 from difflib import get_close_matches
 from os import PathLike

@@ -1,5 +1,7 @@
 """The files of the real tournament."""
 
+from __future__ import annotations
+
 import json
 import os
 import time

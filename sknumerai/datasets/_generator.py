@@ -4,6 +4,8 @@ An era depends on the seed and on its own number only, so the first eras are the
 the number of eras, and a file of any length can be written in the memory of one era.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real

@@ -1,5 +1,7 @@
 """A synthetic market in memory, with a risk model and the predictions of many users."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch, check_random_state

@@ -1,5 +1,7 @@
 """A synthetic tournament in memory."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -4,6 +4,8 @@ Random numbers come from streams of their own for the structure of the market an
 so that the first eras do not depend on how many follow.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real

@@ -1,5 +1,7 @@
 """The users of a synthetic market: predictions of known skill, exposure and overlap."""
 
+from __future__ import annotations
+
 from itertools import product
 from numbers import Integral, Real
 from typing import Any

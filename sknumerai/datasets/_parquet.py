@@ -1,5 +1,7 @@
 """Rows of a parquet file by number, in bounded memory; no eras here."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterator
 from os import PathLike

@@ -1,5 +1,7 @@
 """A tournament file era by era, or whole."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from os import PathLike
 

@@ -1,5 +1,7 @@
 """A synthetic tournament as files in the layout of the real ones."""
 
+from __future__ import annotations
+
 import json
 from contextlib import ExitStack
 from numbers import Integral
@@ -156,7 +158,7 @@ def _parts(generator: TournamentGenerator) -> dict[str, range]:
 
 
 def _write_era(
-    generator: TournamentGenerator, number: int, part: str, writers: dict[str, "_RowGroupWriter"]
+    generator: TournamentGenerator, number: int, part: str, writers: dict[str, _RowGroupWriter]
 ) -> None:
     era = generator.era(number)
     frame = era_frame(era, generator.feature_names)
@@ -193,7 +195,7 @@ class _RowGroupWriter:
         self._writer: Any = None
         self._schema: Any = None
 
-    def __enter__(self) -> "_RowGroupWriter":
+    def __enter__(self) -> _RowGroupWriter:
         return self
 
     def __exit__(self, error_type: Any, *_: Any) -> None:

@@ -1,5 +1,7 @@
 """What the displays share: axes, tick labels, names."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Sequence
 from math import ceil
 from typing import Any

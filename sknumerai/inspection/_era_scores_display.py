@@ -1,5 +1,7 @@
 """The class EraScoresDisplay."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -82,7 +84,7 @@ class EraScoresDisplay:
         benchmark: ArrayLike | None = None,
         example_predictions: ArrayLike | None = None,
         kind: Kind = "cumulative",
-        ax: "Axes | None" = None,
+        ax: Axes | None = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> Self:
@@ -140,7 +142,7 @@ class EraScoresDisplay:
         benchmark: ArrayLike | None = None,
         example_predictions: ArrayLike | None = None,
         kind: Kind = "cumulative",
-        ax: "Axes | None" = None,
+        ax: Axes | None = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> Self:
@@ -193,7 +195,7 @@ class EraScoresDisplay:
         *,
         metric_name: str = "score",
         kind: Kind = "cumulative",
-        ax: "Axes | None" = None,
+        ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
         """Plot scores as metrics give them with ``aggregate=None``.
@@ -228,7 +230,7 @@ class EraScoresDisplay:
         self,
         *,
         kind: Kind = "cumulative",
-        ax: "Axes | None" = None,
+        ax: Axes | None = None,
         drawdown: bool = True,
         **kwargs: Any,
     ) -> Self:

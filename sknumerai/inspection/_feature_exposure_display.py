@@ -1,5 +1,7 @@
 """The class FeatureExposureDisplay."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
@@ -77,7 +79,7 @@ class FeatureExposureDisplay:
         features: ArrayLike | None = None,
         limit: float | None = None,
         max_features: int | None = 20,
-        ax: "Axes | None" = None,
+        ax: Axes | None = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> Self:
@@ -122,7 +124,7 @@ class FeatureExposureDisplay:
         eras: Eras | None = None,
         limit: float | None = None,
         max_features: int | None = 20,
-        ax: "Axes | None" = None,
+        ax: Axes | None = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> Self:
@@ -175,7 +177,7 @@ class FeatureExposureDisplay:
         *,
         limit: float | None = None,
         max_features: int | None = 20,
-        ax: "Axes | None" = None,
+        ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
         """Draw the exposures, the largest on top.

@@ -1,5 +1,7 @@
 """The class TCProxyDisplay."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any, Self
@@ -86,7 +88,7 @@ class TCProxyDisplay:
 
     @classmethod
     def from_fit(
-        cls, fit: "TCProxyFit", *, axes: "Sequence[Axes] | None" = None, **kwargs: Any
+        cls, fit: TCProxyFit, *, axes: Sequence[Axes] | None = None, **kwargs: Any
     ) -> Self:
         """Plot a fit.
 
@@ -103,7 +105,7 @@ class TCProxyDisplay:
         """
         return cls(fit.importances, fit.shapes, r2_test=fit.r2_test).plot(axes=axes, **kwargs)
 
-    def plot(self, *, axes: "Sequence[Axes] | None" = None, **kwargs: Any) -> Self:
+    def plot(self, *, axes: Sequence[Axes] | None = None, **kwargs: Any) -> Self:
         """Draw the importances, and the shape of every score, the most important first.
 
         The scale of the effects is common to all shapes. The outermost half percent of the rows

@@ -1,5 +1,7 @@
 """From the scores of several predictions per era to one number for each."""
 
+from __future__ import annotations
+
 import pandas as pd
 
 from sknumerai._kernels.aggregate import AGGREGATES

@@ -1,5 +1,7 @@
 """The functions neutralized_weights(), alpha() and meta_portfolio_contribution()."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Required, TypedDict, Unpack, overload

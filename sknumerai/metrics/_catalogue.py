@@ -5,6 +5,8 @@ invariants read it. To add a metric, write its file, a row here, and its name in
 on the API page.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial

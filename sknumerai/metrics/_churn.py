@@ -1,5 +1,7 @@
 """The functions churn(), neutral_churn() and neutral_churn_penalty()."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import partial
 from numbers import Real

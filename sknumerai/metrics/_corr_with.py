@@ -1,5 +1,7 @@
 """The function corr_with()."""
 
+from __future__ import annotations
+
 from functools import partial
 
 from sknumerai._frames import one_column

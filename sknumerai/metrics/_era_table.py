@@ -1,5 +1,7 @@
 """The function era_table()."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

@@ -1,5 +1,7 @@
 """The function exposure_dissimilarity()."""
 
+from __future__ import annotations
+
 from sknumerai._frames import many_columns, one_column
 from sknumerai._kernels.exposure import dissimilarities
 from sknumerai._sklearn import validate_params

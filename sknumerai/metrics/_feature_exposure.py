@@ -1,5 +1,7 @@
 """The functions feature_exposure() and max_feature_exposure()."""
 
+from __future__ import annotations
+
 from functools import partial
 from typing import Required, Unpack, overload
 

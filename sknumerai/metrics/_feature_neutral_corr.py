@@ -1,5 +1,7 @@
 """The functions feature_neutral_corr() and neutral_corr()."""
 
+from __future__ import annotations
+
 from functools import partial
 from typing import Required, Unpack, overload
 

@@ -1,5 +1,7 @@
 """The functions meta_model_contribution() and neutral_contribution()."""
 
+from __future__ import annotations
+
 from functools import partial
 from typing import Required, Unpack, overload
 

@@ -1,5 +1,7 @@
 """The function numerai_corr()."""
 
+from __future__ import annotations
+
 from functools import partial
 from numbers import Real
 from typing import Unpack, overload

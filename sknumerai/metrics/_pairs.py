@@ -1,5 +1,7 @@
 """What the metrics that compare eras share: pairs of eras in, scores per later era out."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any
@@ -101,7 +103,9 @@ def _id_codes(ids: ArrayLike) -> Table:
     labels = Table(ids, "ids")
     # of a list numpy would make text of all, NaN among them
     typed: Any = ids
-    codes, _ = pd.factorize(typed if hasattr(ids, "dtype") else pd.Series(typed, dtype=object))
+    if not isinstance(ids, np.ndarray | pd.Series | pd.Index):
+        typed = pd.Series(list(typed), dtype=object)
+    codes, _ = pd.factorize(typed)
     if (codes < 0).any():
         raise ValueError(
             f"{int((codes < 0).sum())} of {labels.n_rows} ids are missing, first at row "

@@ -1,5 +1,7 @@
 """The function score_summary()."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any, overload
@@ -8,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sknumerai._kernels.aggregate import max_drawdown, mean, sharpe, std
+from sknumerai._kernels.units import in_units
 from sknumerai._sklearn import Interval, validate_params
 from sknumerai._typing import Array, ArrayLike, OneColumn, PolarsFrame
 from sknumerai.metrics._catalogue import METRICS
@@ -18,7 +21,8 @@ PAYOUT_LIMIT = 0.05  # of the stake, per round
 
 def autocorrelation(scores: Array) -> float:
     """Pearson correlation of scores with their predecessors; NaN for fewer than three."""
-    before, after = scores[:-1], scores[1:]
+    scaled, _ = in_units(scores)
+    before, after = scaled[:-1], scaled[1:]
     if len(scores) < 3 or np.ptp(before) == 0.0 or np.ptp(after) == 0.0:
         return float("nan")
     return float(np.corrcoef(before, after)[0, 1])

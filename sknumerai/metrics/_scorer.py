@@ -1,5 +1,7 @@
 """Scorers that keep the eras: EraScorer, make_era_scorer(), get_era_scorer()."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from inspect import signature
 from typing import Any

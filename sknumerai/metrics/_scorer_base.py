@@ -1,5 +1,7 @@
 """What scorers that score era by era share: routing of metadata, eras, predictions, aggregates."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, Self

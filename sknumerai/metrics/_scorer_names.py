@@ -1,5 +1,7 @@
 """Scorers by name: get_era_scorer(), get_era_scorer_names()."""
 
+from __future__ import annotations
+
 from difflib import get_close_matches
 
 from sknumerai.metrics._catalogue import METRICS, SMALLER_IS_BETTER

@@ -1,5 +1,7 @@
 """Kernels: how much predictions or weights change from one era to another."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from sknumerai._kernels.correlation import pearson, top_and_bottom

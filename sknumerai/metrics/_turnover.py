@@ -1,5 +1,7 @@
 """The function turnover()."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from sknumerai._sklearn import validate_params

@@ -1,5 +1,7 @@
 """Kernels: portfolio weights from the predictions of one era, and their scores."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from sknumerai._kernels.correlation import known_targets, rows_of, signed_power

@@ -1,5 +1,7 @@
 """What the splitters over eras share."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -52,9 +54,10 @@ class EraCrossValidator(BaseCrossValidator):
         """
         if groups is None:
             raise MissingErasError(
-                f"{type(self).__name__} needs eras: pass groups=eras; or call "
-                "sklearn.set_config(enable_metadata_routing=True) first and pass eras=eras to "
-                "the search, or params={'eras': eras} to cross_validate."
+                f"{type(self).__name__} needs eras: in a search or cross_validate, call "
+                "sklearn.set_config(enable_metadata_routing=True) first and pass eras=eras to the "
+                "search, or params={'eras': eras} to cross_validate; split() itself takes them as "
+                "groups=eras."
             )
         check_same_labels(X=X, y=y, eras=groups)
         eras = group_eras(groups, _num_samples(X)).sorted()

@@ -1,5 +1,7 @@
 """The splitter CombinatorialPurgedEraCV."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from itertools import combinations
 from math import comb

@@ -1,5 +1,7 @@
 """The function era_cross_val_predict()."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -88,6 +90,10 @@ def era_cross_val_predict(
     >>> predictions.shape, int(np.isnan(predictions).sum())  # the first six eras are not tested
     ((1200,), 600)
     """
+    if not isinstance(params, Mapping | None):
+        raise ValueError(f"params is {params!r}; pass a dict of metadata.")
+    if not hasattr(estimator, "predict"):
+        raise ValueError(f"estimator is {estimator!r}, which cannot predict; pass a regressor.")
     n_samples = _num_samples(X)
     if _num_samples(y) != n_samples:
         raise ValueError(

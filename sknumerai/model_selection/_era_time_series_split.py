@@ -1,5 +1,7 @@
 """The splitter EraTimeSeriesSplit."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The splitter PurgedEraKFold."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The functions mmc_loss(), tc_loss() and portfolio_return_loss()."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import torch

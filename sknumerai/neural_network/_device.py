@@ -1,5 +1,7 @@
 """The device that a network computes on."""
 
+from __future__ import annotations
+
 from sknumerai._optional import import_optional
 
 

@@ -1,5 +1,7 @@
 """The dropout layer of the package's own networks."""
 
+from __future__ import annotations
+
 import torch
 from torch import nn
 

@@ -1,5 +1,7 @@
 """Kernel: differentiable neutralization by a factor of one era's features."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 

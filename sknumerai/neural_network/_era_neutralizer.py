@@ -1,5 +1,7 @@
 """The class EraNeutralizer."""
 
+from __future__ import annotations
+
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial

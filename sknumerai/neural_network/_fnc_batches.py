@@ -1,5 +1,7 @@
 """Whole eras as batches of tensors, read from a table when they are asked for."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from sknumerai._frames import Table, _count_bad
 from sknumerai._typing import Array, ArrayLike, EraLabel
 from sknumerai.neural_network._era_neutralizer import EraNeutralizer
 
+PLAIN_TARGET = 1e6  # targets of such sizes are used as they are
 TOLERANCE = 1e-6  # relative to the range of features: a scaler may round its largest value up
 
 
@@ -65,7 +68,7 @@ class EraDataset(torch.utils.data.Dataset):
         groups: EraGroups,
         positions: Array,
         neutralizer: EraNeutralizer,
-        validation: "EraDataset | None" = None,
+        validation: EraDataset | None = None,
     ):
         self.table = table
         self.targets = targets
@@ -146,14 +149,17 @@ def read_targets(y: ArrayLike, groups: EraGroups) -> Array:
         input_name="y",
     )
     targets = column_or_1d(targets, warn=True)
-    with np.errstate(over="ignore"):
-        single: Array = targets.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(single))
+    bad = np.flatnonzero(~np.isfinite(targets))
     if len(bad):
         raise ValueError(
-            f"y contains {_count_bad(single)} (as float32), first at row {bad[0]}, "
+            f"y contains {_count_bad(targets)}, first at row {bad[0]}, "
             f"{name_era(groups.label_of_row(bad[0]))}; leave out rows without a target."
         )
+    # correlations do not mind the unit, in which single precision can square the targets
+    largest = float(np.abs(targets).max())
+    if largest > 0.0 and not 1.0 / PLAIN_TARGET < largest < PLAIN_TARGET:
+        targets = targets / 2.0 ** (np.frexp(largest)[1] - 1)
+    single: Array = targets.astype(np.float32)
     for label, rows in zip(groups.labels, groups.rows, strict=True):
         n_rows = len(targets[rows])
         if n_rows == 1:

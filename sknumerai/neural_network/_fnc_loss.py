@@ -1,5 +1,7 @@
 """Kernel: the parts of the loss that `FNCRegressor` minimizes, on the tensors of one era."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 

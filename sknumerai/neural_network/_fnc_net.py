@@ -1,5 +1,7 @@
 """The network of `FNCRegressor`, whose batches are whole eras, in torch and skorch."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Callable
 from copy import deepcopy

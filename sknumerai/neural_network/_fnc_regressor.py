@@ -1,5 +1,7 @@
 """The estimator FNCRegressor."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -201,7 +203,7 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         hidden_layer_sizes: int | Sequence[int] = (100, 30),
         *,
         dropout: float = 0.5,
-        module: "Callable[..., torch.nn.Module] | None" = None,
+        module: Callable[..., torch.nn.Module] | None = None,
         corr_weight: float = 1.0,
         fnc_weight: float = 1.0,
         tb_weight: float = 1.0,
@@ -220,7 +222,7 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         device: str = "cpu",
         random_state: RandomState = None,
         verbose: int = 0,
-        callbacks: "list[Callback | tuple[str, Callback]] | None" = None,
+        callbacks: list[Callback | tuple[str, Callback]] | None = None,
         warm_start: bool = False,
         horizon: int = 20,
     ):
@@ -327,7 +329,7 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         self.history_ = train_net(self, dataset, epochs=1 if partial else self.max_epochs)
         return self
 
-    def _make_net(self, n_features: int, scale: float = 1.0, offset: float = 0.0) -> "NeuralNet":
+    def _make_net(self, n_features: int, scale: float = 1.0, offset: float = 0.0) -> NeuralNet:
         from sknumerai.neural_network._fnc_training import make_net
 
         return make_net(self, n_features, scale, offset)

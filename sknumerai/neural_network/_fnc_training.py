@@ -1,5 +1,7 @@
 """The training of an `FNCRegressor`: from its parameters and data to a net and a history."""
 
+from __future__ import annotations
+
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def make_dataset(
-    regressor: "FNCRegressor",
+    regressor: FNCRegressor,
     table: Table,
     y: ArrayLike,
     eras: Eras | None,
@@ -66,7 +68,7 @@ def make_dataset(
     return EraDataset(*data, train, neutralizer, held_out)
 
 
-def make_loss(regressor: "FNCRegressor") -> MultiPartLoss:
+def make_loss(regressor: FNCRegressor) -> MultiPartLoss:
     """The loss that the parameters of a regressor describe."""
     weights = {name: getattr(regressor, f"{name}_weight") for name in SIGNS}
     if not any(weights.values()):
@@ -80,7 +82,7 @@ def make_loss(regressor: "FNCRegressor") -> MultiPartLoss:
     )
 
 
-def make_net(regressor: "FNCRegressor", n_features: int, scale: float, offset: float) -> EraNet:
+def make_net(regressor: FNCRegressor, n_features: int, scale: float, offset: float) -> EraNet:
     """The net that the parameters of a regressor describe, with its initial weights.
 
     Parameters
@@ -108,7 +110,7 @@ def make_net(regressor: "FNCRegressor", n_features: int, scale: float, offset: f
     return net
 
 
-def train_net(regressor: "FNCRegressor", dataset: EraDataset, *, epochs: int) -> pd.DataFrame:
+def train_net(regressor: FNCRegressor, dataset: EraDataset, *, epochs: int) -> pd.DataFrame:
     """Train the net of a regressor for some more epochs.
 
     Weights, optimizer and random numbers go on from where they are. The learning rate, the loss

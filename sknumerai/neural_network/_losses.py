@@ -1,5 +1,7 @@
 """The functions corr_loss(), top_bottom_corr_loss(), fnc_loss() and exposure_penalty()."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any

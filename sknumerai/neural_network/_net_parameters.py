@@ -1,5 +1,7 @@
 """Parameters that the networks of the package share: their constraints, and what they stand for."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,7 +44,7 @@ def layer_sizes(sizes: int | Sequence[int]) -> list[int]:
     return [int(size) for size in as_list]
 
 
-def optimizer_class(name: str) -> "type[torch.optim.Optimizer]":
+def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
     """The class of ``torch.optim`` of that name."""
     optim = import_optional("torch.optim", extra="torch")
     found = getattr(optim, name, None)

@@ -1,5 +1,7 @@
 """The estimator NeuralTrader."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -282,7 +284,7 @@ class NeuralTrader(RegressorMixin, BaseEstimator):
         return tags
 
 
-def _to_tensor(values: Array) -> "torch.Tensor":
+def _to_tensor(values: Array) -> torch.Tensor:
     """Torch tensor, float32, on the CPU."""
     torch = import_optional("torch", extra="torch")
     return torch.from_numpy(values.astype(np.float32, copy=False))

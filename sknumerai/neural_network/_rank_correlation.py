@@ -1,5 +1,7 @@
 """Kernels: differentiable correlations of soft ranks on the tensors of one era."""
 
+from __future__ import annotations
+
 import torch
 
 from sknumerai.neural_network._net_parameters import Backend, Strength

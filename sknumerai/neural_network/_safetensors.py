@@ -1,5 +1,7 @@
 """Weights of an estimator's network in a file of the safetensors format."""
 
+from __future__ import annotations
+
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,10 +23,10 @@ class SafetensorsMixin(BaseEstimator):
     parameter ``feature_columns`` and a method ``_make_net(n_features)``.
     """
 
-    net_: "NeuralNet"
+    net_: NeuralNet
     feature_columns: Any
 
-    def _make_net(self, n_features: int) -> "NeuralNet":
+    def _make_net(self, n_features: int) -> NeuralNet:
         raise NotImplementedError
 
     def save_params(self, path: str | PathLike[str]) -> None:

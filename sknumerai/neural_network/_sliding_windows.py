@@ -1,5 +1,7 @@
 """The function sliding_windows()."""
 
+from __future__ import annotations
+
 from numbers import Integral
 
 import numpy as np
@@ -63,6 +65,11 @@ def sliding_windows(series: ArrayLike, window: int, *, series_axis: int = 1) -> 
     >>> y
     array([4., 5.])
     """
+    given = np.asarray(series)
+    if series is None or (
+        given.dtype.kind in "USO" and any(isinstance(value, str) for value in given.flat)
+    ):
+        raise ValueError("series must hold numbers; convert it, or drop columns of text.")
     values = check_array(
         series,
         dtype=[np.float64, np.float32],

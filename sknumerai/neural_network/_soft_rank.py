@@ -1,5 +1,7 @@
 """The function soft_rank()."""
 
+from __future__ import annotations
+
 from importlib.util import find_spec
 from math import isfinite
 

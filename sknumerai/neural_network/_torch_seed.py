@@ -1,5 +1,7 @@
 """Random numbers of torch without side effects: from a seed, or continued from a saved state."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -35,7 +37,7 @@ def torch_seed(random_state: Any, device: str = "cpu") -> Iterator[None]:
 
 
 @contextmanager
-def continued_torch_state(states: "Sequence[torch.Tensor]", device: str) -> Iterator[None]:
+def continued_torch_state(states: Sequence[torch.Tensor], device: str) -> Iterator[None]:
     """Continue earlier random numbers inside, and leave torch's as they were outside.
 
     Parameters
@@ -55,7 +57,7 @@ def continued_torch_state(states: "Sequence[torch.Tensor]", device: str) -> Iter
         yield
 
 
-def get_torch_state(device: str) -> "tuple[torch.Tensor, ...]":
+def get_torch_state(device: str) -> tuple[torch.Tensor, ...]:
     """State of the generators that computations on a device draw from, the CPU's first."""
     torch = import_optional("torch", extra="torch")
     of_cpu = torch.random.get_rng_state()

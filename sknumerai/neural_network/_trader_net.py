@@ -1,5 +1,7 @@
 """The network of `NeuralTrader`, its loss and its mini-batches, in torch and skorch."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any

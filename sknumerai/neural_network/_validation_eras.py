@@ -1,5 +1,7 @@
 """Kernel: eras to validate on, and those that are left to train on."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 from typing import Any
 

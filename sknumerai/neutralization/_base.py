@@ -1,5 +1,7 @@
 """What the neutralization transformers and functions share: input, eras, warnings, output."""
 
+from __future__ import annotations
+
 from typing import Any, Self
 
 import numpy as np
@@ -9,10 +11,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from sknumerai._columns import select_features
 from sknumerai._eras import EraGroups, group_eras, require_eras
-from sknumerai._frames import Table, read_predictions
-from sknumerai._rows import check_same_rows
+from sknumerai._frames import Table, is_series, read_predictions
+from sknumerai._rows import check_no_column, check_same_rows
 from sknumerai._sklearn import _check_feature_names_in, validate_table
 from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, Frame
+
+PREFIXES_OF_OTHERS = ("feature", "target")
+OTHERS = ("era", "id", "data_type")
 
 
 def read_input(
@@ -23,8 +28,11 @@ def read_input(
     prediction_columns: FeatureColumns = None,
     *,
     name: str = "X",
+    by_name: bool = False,
 ) -> tuple[Table, Table, EraGroups]:
     """Predictions, features and eras, from one table of a caller or two.
+
+    With ``by_name``, no column that is something else by its name becomes a prediction unasked.
 
     Raises
     ------
@@ -35,6 +43,8 @@ def read_input(
     table = Table(X, name)
     given = [] if features is None else [Table(features, "features")]
     check_same_rows(table, *given)
+    for found in (table, *given):
+        check_no_column(eras, found.name, found.names)
     for found in given:
         if not found.n_all_columns:
             raise ValueError("features has no columns; pass at least one.")
@@ -45,6 +55,8 @@ def read_input(
     taken = set() if given else set(selected)  # columns of X
     if prediction_columns is None:
         rest = [j for j in range(table.n_all_columns) if j not in taken]
+        if by_name:
+            _check_prediction_names([table.labels[j] for j in rest], source, selected)
     else:
         rest = select_features(
             table, prediction_columns, all_by_default=True, argument="prediction_columns"
@@ -211,9 +223,14 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         self, X: ArrayLike, features: ArrayLike | None, eras: Eras | None, *, reset: bool
     ) -> tuple[Table, Table, EraGroups]:
         """Predictions, features and eras."""
+        if is_series(X):
+            raise ValueError(
+                f"X is a Series; pass a table of predictions, X.to_frame(), to "
+                f"{type(self).__name__}, or the Series to neutralize() or clip_exposure()."
+            )
         X = validate_table(self, X, reset=reset, ensure_all_finite=False)
         predictions, chosen, groups = read_input(
-            X, features, eras, self.feature_columns, self.prediction_columns
+            X, features, eras, self.feature_columns, self.prediction_columns, by_name=True
         )
         if not reset and predictions.columns != self.prediction_columns_:
             raise ValueError(
@@ -222,8 +239,6 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
                 f"was {'' if features is None else 'not '}given then; pass it to both or neither, "
                 "or name the predictions with prediction_columns."
             )
-        if self.prediction_columns is None:
-            _check_prediction_names(predictions, chosen)
         return predictions, chosen, groups
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> Array:
@@ -248,17 +263,18 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         return tags
 
 
-def _check_prediction_names(predictions: Table, features: Table) -> None:
-    """Check that nobody left over is a feature or a target by its name."""
-    known = set(features.names or ())
+def _check_prediction_names(names: list[Any], source: Table, selected: list[int]) -> None:
+    """Check that nothing left over is a feature, a target or an era by its name."""
+    known = {source.labels[j] for j in selected} if source.names is not None else set()
     suspects = [
         name
-        for name in predictions.names or ()
-        if isinstance(name, str) and (name.startswith(("feature", "target")) or name in known)
+        for name in names
+        if isinstance(name, str)
+        and (name.startswith(PREFIXES_OF_OTHERS) or name in OTHERS or name in known)
     ]
     if suspects:
         raise ValueError(
-            f"{len(suspects)} of {predictions.n_columns} columns of X that would become "
-            f"predictions have names of features or targets, such as {suspects[0]!r}; name the "
-            "predictions with prediction_columns."
+            f"{len(suspects)} of {len(names)} columns of X that would become predictions have "
+            f"names of features, targets or eras, such as {suspects[0]!r}; name the predictions "
+            "with prediction_columns."
         )

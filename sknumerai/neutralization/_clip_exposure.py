@@ -1,5 +1,7 @@
 """The function clip_exposure()."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from functools import partial
 from numbers import Real

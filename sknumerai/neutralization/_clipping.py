@@ -1,5 +1,7 @@
 """Kernel: exposure clipping of the predictions of one era."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field, replace
 from functools import partial
 

@@ -1,5 +1,7 @@
 """The transformer ExposureClipper."""
 
+from __future__ import annotations
+
 from numbers import Integral
 from typing import ClassVar
 
@@ -34,9 +36,10 @@ class ExposureClipper(PredictionTransformer):
         "symmetric": every exposure within ±limit. "shrink": besides, no exposure may grow or
         change its sign.
     feature_columns : list, str, callable or slice, optional
-        Which columns are features: names, a regular expression, a callable on the list of
-        names, or positions or a slice for arrays. None means all columns of ``features`` where
-        that is given, else the columns of the table X whose name starts with "feature".
+        Which columns are features: names, a regular expression that names are searched for, a
+        callable on the list of names, or positions or a slice for arrays. None means all columns
+        of ``features`` where that is given, else the columns of X whose name starts with
+        "feature".
     feature_groups : dict of str to sequence of names, optional
         Groups that ``max_exposure`` may name.
     normalize : {None, "rank", "gaussian"}, default="gaussian"
@@ -53,9 +56,10 @@ class ExposureClipper(PredictionTransformer):
     verbose : bool, default=False
         Whether to show a progress bar.
     prediction_columns : list, str, callable or slice, optional
-        Which columns of X are predictions, in the ways of ``feature_columns``; others that are no
-        features are ignored. None means all that are no features; then a column whose name
-        starts with "feature" or "target", or is that of a feature, is an error.
+        Which columns of X are predictions, in the ways of ``feature_columns``: a list names
+        them, a str such as "prediction" selects all whose name contains it. Others that are no
+        features are ignored. None means all that are no features; then a column that is a
+        feature, a target or an era by its name is an error.
 
     Attributes
     ----------

@@ -1,5 +1,7 @@
 """The transformer FeatureNeutralizer."""
 
+from __future__ import annotations
+
 from numbers import Integral
 from typing import ClassVar
 
@@ -23,9 +25,10 @@ class FeatureNeutralizer(PredictionTransformer):
     proportion : float, default=1.0
         Share of the linear part to remove, in [0, 1].
     feature_columns : list, str, callable or slice, optional
-        Which columns are features: names, a regular expression, a callable on the list of
-        names, or positions or a slice for arrays. None means all columns of ``features`` where
-        that is given, else the columns of the table X whose name starts with "feature".
+        Which columns are features: names, a regular expression that names are searched for, a
+        callable on the list of names, or positions or a slice for arrays. None means all columns
+        of ``features`` where that is given, else the columns of X whose name starts with
+        "feature".
     normalize : {None, "rank", "gaussian"}, default=None
         Per era, before: ranks in (0, 1), or normal quantiles of them.
     scale : {None, "minmax", "std"}, default=None
@@ -35,9 +38,10 @@ class FeatureNeutralizer(PredictionTransformer):
     verbose : bool, default=False
         Whether to show a progress bar.
     prediction_columns : list, str, callable or slice, optional
-        Which columns of X are predictions, in the ways of ``feature_columns``; others that are no
-        features are ignored. None means all that are no features; then a column whose name
-        starts with "feature" or "target", or is that of a feature, is an error.
+        Which columns of X are predictions, in the ways of ``feature_columns``: a list names
+        them, a str such as "prediction" selects all whose name contains it. Others that are no
+        features are ignored. None means all that are no features; then a column that is a
+        feature, a target or an era by its name is an error.
 
     Attributes
     ----------

@@ -1,5 +1,7 @@
 """Kernel: exposure limits that leave nothing of a prediction, and the multiple that does."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Kernel: the square-root lasso by least-distance programming, for any rank."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Exposure limits as callers write them, as one limit per feature."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -46,6 +48,9 @@ def exposure_limits(
     names = range(n_features) if feature_names is None else feature_names
     position = {name: j for j, name in enumerate(names)}
     groups = feature_groups or {}
+    text = [name for name, members in groups.items() if isinstance(members, str)]
+    if text:
+        raise ValueError(f"feature_groups[{text[0]!r}] is a str; pass a list of names.")
     both = [name for name in groups if name in position]
     if both:
         raise ValueError(

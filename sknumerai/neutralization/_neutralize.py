@@ -1,5 +1,7 @@
 """The function neutralize()."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import partial
 from numbers import Real
@@ -193,6 +195,8 @@ def neutralize(
     True
     """
     table, given, groups = read_input(predictions, features, eras, name="predictions")
+    if isinstance(proportion, np.ndarray) and proportion.ndim == 0:
+        proportion = proportion.item()
     shares: Any = [proportion] if isinstance(proportion, Real) else proportion
     proportions = [float(share) if isinstance(share, Real) else np.nan for share in shares]
     if not proportions or not all(0.0 <= share <= 1.0 for share in proportions):

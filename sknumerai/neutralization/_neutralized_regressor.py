@@ -1,5 +1,7 @@
 """The meta-estimator NeutralizedRegressor."""
 
+from __future__ import annotations
+
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -130,7 +132,10 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
             If the regressor is a composite, and what needs eras in it cannot get them: they
             travel there by metadata routing only.
         """
-        check_same_labels(X=X, y=y, eras=eras, features=features)
+        for name, part in (("regressor", self.regressor), ("transformer", self.transformer)):
+            if not hasattr(part, "fit"):
+                raise ValueError(f"{name} is {part!r}; pass an estimator.")
+        check_same_labels(X=X, y=y, eras=eras, features=features, **fit_params)
         X = validate_table(self, X, reset=True, ensure_all_finite=False)
         check_target(self, X, y)
         group_eras(eras, _num_samples(X), max_rows=0)  # warns: training data are never one era
@@ -176,7 +181,7 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         caller = f"{type(self).__name__}.predict"
         require_eras(eras, given_at_fit=self.eras_given_, caller=caller)
-        check_same_labels(X=X, eras=eras, features=features)
+        check_same_labels(X=X, eras=eras, features=features, **predict_params)
         X = validate_table(self, X, reset=False, ensure_all_finite=False)
         routed = self._route("predict", eras, features, X, predict_params)
         predictions = self.regressor_.predict(X, **routed["regressor"]["predict"])
@@ -211,6 +216,9 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         -------
         score : float
         """
+        check_is_fitted(self)
+        caller = f"{type(self).__name__}.score"
+        require_eras(eras, given_at_fit=self.eras_given_, caller=caller)
         check_same_labels(X=X, y=y, sample_weight=sample_weight, eras=eras, features=features)
         predictions = self.predict(X, eras=eras, features=features)
         return float(r2_score(y, predictions, sample_weight=sample_weight))

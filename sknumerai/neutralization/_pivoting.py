@@ -1,5 +1,7 @@
 """Kernel: the square-root lasso on a Gram matrix, by block principal pivoting."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 

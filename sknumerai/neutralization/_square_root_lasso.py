@@ -1,5 +1,7 @@
 """Kernel: exposure clipping of one prediction in one era, solved as a square-root lasso."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

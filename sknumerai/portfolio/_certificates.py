@@ -1,5 +1,7 @@
 """Certificates: how far a portfolio is from optimal, and proof that there is none."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from functools import cached_property
 

@@ -1,9 +1,12 @@
 """From the parameters of a PortfolioOptimizer and risk data to a program."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from sknumerai._typing import Array, ArrayLike
 from sknumerai.portfolio._program import EXTREME, NormTerm, Program
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
     from sknumerai.portfolio._portfolio_optimizer import PortfolioOptimizer
 
 
-def compile_program(optimizer: "PortfolioOptimizer", risk: RiskData) -> Program:
+def compile_program(optimizer: PortfolioOptimizer, risk: RiskData) -> Program:
     """The program of one era.
 
     Parameters
@@ -65,7 +68,7 @@ def _row_units(rows: Array) -> Array:
     return np.ldexp(1.0, np.where(extreme, np.frexp(sizes)[1] - 1, 0))
 
 
-def _norm_terms(optimizer: "PortfolioOptimizer", risk: RiskData) -> tuple[NormTerm, ...]:
+def _norm_terms(optimizer: PortfolioOptimizer, risk: RiskData) -> tuple[NormTerm, ...]:
     """The norm terms that cost or limit anything: the others would only take time."""
     zero = np.zeros(risk.n)
     previous = zero if risk.previous_weights is None else risk.previous_weights
@@ -81,7 +84,7 @@ def _norm_terms(optimizer: "PortfolioOptimizer", risk: RiskData) -> tuple[NormTe
 
 
 def _row_blocks(
-    optimizer: "PortfolioOptimizer", risk: RiskData
+    optimizer: PortfolioOptimizer, risk: RiskData
 ) -> Iterator[tuple[Array, ArrayLike, ArrayLike, list[str]]]:
     """The linear limits, kind by kind: columns, minima, maxima and names."""
     yield np.zeros((risk.n, 0)), [], [], []
@@ -102,7 +105,7 @@ def _row_blocks(
         raise ValueError("max_exposure and min_exposure limit exposures; pass exposures=...")
 
 
-def _exposure_bounds(optimizer: "PortfolioOptimizer", labels: list[Any]) -> tuple[Array, Array]:
+def _exposure_bounds(optimizer: PortfolioOptimizer, labels: list[Any]) -> tuple[Array, Array]:
     """Minima and maxima of the exposures, in the order of their labels."""
     maximum = limits_by_name(optimizer.max_exposure, "max_exposure", labels, unnamed=np.inf)
     minimum = -maximum
@@ -131,6 +134,14 @@ def limits_by_name(limit: Any, parameter: str, names: list[Any], *, unnamed: flo
     unnamed : float
         The limit of exposures that a dict leaves out.
     """
+    if isinstance(limit, pd.Series):
+        missing = [name for name in names if name not in limit.index]
+        if missing or not limit.index.is_unique:
+            raise ValueError(
+                f"{parameter} is a Series whose labels are not those of the exposures, each once "
+                f"({len(missing)} of {len(names)} missing); name all, or pass a dict."
+            )
+        limit = limit.to_dict()
     if isinstance(limit, Mapping):
         unknown = [name for name in limit if name not in names]
         if unknown:

@@ -1,5 +1,7 @@
 """Kernel: weights that meet the limits up to rounding errors of their own size."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import numpy as np

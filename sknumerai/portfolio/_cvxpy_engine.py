@@ -1,5 +1,7 @@
 """The engine "cvxpylayers": the reference, and the way to bring a program of one's own."""
 
+from __future__ import annotations
+
 import warnings
 from importlib import import_module
 from typing import Any
@@ -65,7 +67,7 @@ class CvxpyProgram:
     def __repr__(self) -> str:
         return f"CvxpyProgram({self.n} stocks)"
 
-    def __deepcopy__(self, memo: Any) -> "CvxpyProgram":
+    def __deepcopy__(self, memo: Any) -> CvxpyProgram:
         return self  # scikit-learn's clone copies parameters; nothing changes this one
 
     def __getstate__(self) -> dict[str, Any]:

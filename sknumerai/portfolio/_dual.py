@@ -1,5 +1,7 @@
 """The dual of a portfolio program, in units that make it well scaled."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 
 import numpy as np

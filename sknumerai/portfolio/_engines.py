@@ -1,5 +1,7 @@
 """From a PortfolioOptimizer to the engine of one era's program."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from sknumerai.portfolio._portfolio_optimizer import PortfolioOptimizer
 
 
-def make_engine(optimizer: "PortfolioOptimizer", risk: RiskData) -> Engine:
+def make_engine(optimizer: PortfolioOptimizer, risk: RiskData) -> Engine:
     """The engine that solves one era's program for any signal.
 
     Parameters
@@ -54,7 +56,7 @@ def make_engine(optimizer: "PortfolioOptimizer", risk: RiskData) -> Engine:
         ) from error
 
 
-def optimizer_content(optimizer: "PortfolioOptimizer") -> tuple[Any, ...]:
+def optimizer_content(optimizer: PortfolioOptimizer) -> tuple[Any, ...]:
     """What an optimizer's solutions depend on besides data, to be compared by content."""
     parameters = dict(optimizer.get_params())
     if isinstance(optimizer.engine, CvxpyProgram):

@@ -1,5 +1,7 @@
 """The programs of all eras, each built once and solved again and again."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Kernel: the generalised Hessian of the dual function, kept up to date as assets come and go."""
 
+from __future__ import annotations
+
 import numpy as np
 from scipy.linalg import blas
 

@@ -1,5 +1,7 @@
 """Kernel: derivative of the optimal weights by the signal."""
 
+from __future__ import annotations
+
 import numpy as np
 import scipy.linalg
 

@@ -1,5 +1,7 @@
 """The portfolio program as a library solves it: in cvxpy, with the signal as its parameter."""
 
+from __future__ import annotations
+
 import warnings
 from typing import Any
 

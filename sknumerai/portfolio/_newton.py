@@ -1,5 +1,7 @@
 """Kernel: semismooth Newton on the dual of a portfolio program, globalised."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -1,5 +1,7 @@
 """The engine "newton": solve, verify, and fall back on a library."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial

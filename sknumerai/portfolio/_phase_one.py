@@ -1,5 +1,7 @@
 """Kernel: the portfolio that misses the limits least, for a proof that none meets them."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The class PortfolioLayer."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """PortfolioOptimizer: one era's signal to the weights of a portfolio, and their derivative."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Self
@@ -9,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sknumerai._frames import Table
-from sknumerai._rows import check_same_rows
+from sknumerai._rows import RowLabels, check_same_labels, check_same_rows, row_index
 from sknumerai._sklearn import Interval, StrOptions, _fit_context
 from sknumerai._typing import Array, ArrayLike, ArraysByEra
 from sknumerai.portfolio._cvxpy_engine import CvxpyProgram
@@ -198,9 +200,7 @@ class PortfolioOptimizer(BaseEstimator):
         self.max_iter = max_iter
 
     @classmethod
-    def from_cvxpy(
-        cls, problem: "cp.Problem", signal: "cp.Parameter", weights: "cp.Expression"
-    ) -> Self:
+    def from_cvxpy(cls, problem: cp.Problem, signal: cp.Parameter, weights: cp.Expression) -> Self:
         """Use a program of your own, written in cvxpy and solved by cvxpylayers.
 
         Parameters
@@ -277,6 +277,8 @@ class PortfolioOptimizer(BaseEstimator):
             previous_weights=previous_weights,
         )
         check_same_rows(table, *tables.row_tables)
+        check_same_labels(signal=signal, min_weights=self.min_weights, max_weights=self.max_weights)
+        self._labels = row_index(signal)
         engine = make_engine(self, tables.era(None, slice(0, len(values))))
         self._keep(engine.solve(values))
         return self
@@ -305,6 +307,10 @@ class PortfolioOptimizer(BaseEstimator):
         """
         check_is_fitted(self)
         vectors = np.asarray(v, dtype=np.float64)
+        n_stocks = len(self.weights_)
+        check_same_rows(
+            RowLabels("signal", n_stocks, self._labels), RowLabels("v", n_stocks, row_index(v))
+        )
         if vectors.ndim not in (1, 2) or len(vectors) != len(self.weights_):
             raise ValueError(
                 f"v has shape {vectors.shape} for {len(self.weights_)} stocks; pass (n_stocks,) or "

@@ -1,5 +1,7 @@
 """One era's portfolio program as arrays: everything but the signal."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -1,5 +1,7 @@
 """Kernel: the proximal point method, for programs whose limits leave few assets free."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Risk data as callers hold them, and the arrays of one era."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict

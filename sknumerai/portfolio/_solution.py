@@ -1,5 +1,7 @@
 """What an engine is, and the solutions it returns."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol

@@ -1,5 +1,7 @@
 """The class StakeWeightedPortfolio."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable
 from numbers import Real
 from typing import Any

@@ -1,5 +1,7 @@
 """Kernel: units in which a program is well scaled, and how stiff it may be made."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from math import floor, log2
 

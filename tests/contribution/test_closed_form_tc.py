@@ -70,6 +70,16 @@ class TestUsers:
             assert np.abs(scaled - found).max() > 1.0
 
 
+@pytest.mark.parametrize("unit", [2.0**-500, 2.0**500])
+def test_units_of_signals_may_be_extreme(unit):
+    users, hessian = make_users(), make_hessian()
+    expected = contributions(users, "current", hessian)
+    found = closed_form_tc(
+        unit * users.predictions, unit * users.meta_model, users.returns, hessian=hessian
+    )
+    np.testing.assert_allclose(found.to_numpy()[0], expected, rtol=1e-12)
+
+
 def test_current_is_true_contribution_without_dropout_ranks_and_power():
     users = make_users()
     optimizer, risk = make_program("all")

@@ -180,7 +180,7 @@ def test_too_few_eras(splitter, match):
 
 
 def test_missing_eras():
-    with pytest.raises(MissingErasError, match="pass groups=eras"):
+    with pytest.raises(MissingErasError, match="takes them as groups=eras"):
         next(PurgedEraKFold().split(np.zeros(3)))
     with pytest.raises(ValueError, match="2 labels for 3 rows"):
         next(PurgedEraKFold().split(np.zeros(3), groups=[1, 2]))

@@ -74,7 +74,7 @@ def test_features_are_never_copied_whole(container, monkeypatch):
     monkeypatch.setattr(_fnc_batches, "as_features", spy)
     monkeypatch.setattr(_fnc_net, "as_features", spy)
     monkeypatch.setattr(_fnc_net, "PREDICTED_ROWS", 2000)
-    model = make_regressor(max_epochs=1).fit(X[:2000], y[:2000], eras=eras[:2000])  # imports, too
+    model = make_regressor(max_epochs=1, random_state=0).fit(X[:2000], y[:2000], eras=eras[:2000])  # imports, too
     blocks.clear()
     tracemalloc.start()
     model.fit(X, y, eras=eras).predict(X)
@@ -196,6 +196,16 @@ def test_on_a_gpu(data):
     np.testing.assert_allclose(on_gpu.predict(X), on_cpu.predict(X), atol=1e-2)
 
 
+@pytest.mark.parametrize("unit", [2.0**-200, 2.0**300])
+def test_units_of_targets_do_not_matter(data, unit):
+    X, y, eras = data
+    expected, found = (
+        make_regressor(max_epochs=1, random_state=0).fit(X, target, eras=eras).predict(X)
+        for target in (y, y.astype(np.float64) * unit)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_bad_data(data):
     X, y, eras = data
     holes = np.where((np.arange(len(y)) % 100) == 70, np.nan, y)
@@ -204,7 +214,7 @@ def test_bad_data(data):
     with_nan[55, 2] = np.nan
     frame = pd.DataFrame(with_nan).add_prefix("feature_")
     for arguments, message in (
-        ((X, holes, eras), "y contains 6 NaN of 600 values .* first at row 70, era 0002"),
+        ((X, holes, eras), "y contains 6 NaN of 600 values, first at row 70, era 0002"),
         ((X, np.column_stack([y, y]), eras), "y should be a 1d array"),
         ((X, y, one_row), "There is 1 sample in era 0099"),
         ((X, y, eras[1:]), "eras has 599 labels for 600 rows"),

@@ -83,8 +83,11 @@ def test_not_finite():
 def test_other_bad_input():
     with pytest.raises(ValueError, match=r"series has shape \(5, 2, 2\)"):
         sliding_windows(np.zeros((5, 2, 2)), 2)
-    with pytest.raises(ValueError, match="could not convert string"):
-        sliding_windows(pd.Series(["a", "b", "c"]), 2)
+    for text in (pd.Series(["a", "b", "c"]), ["1", "2", "3"], pd.Series(["1", "2", "3"]), None):
+        with pytest.raises(ValueError, match="series must hold numbers"):
+            sliding_windows(text, 2)
+    windows, _ = sliding_windows(pd.DataFrame({"a": [1, 2, 3], "b": [2, 3, 4]}, dtype="Int64"), 2)
+    assert windows.tolist() == [[1.0, 2.0], [2.0, 3.0]]
     for window in (0, -1, 2.0, None):
         with pytest.raises(ValueError, match="'window' parameter"):
             sliding_windows(np.zeros(5), window)

@@ -87,7 +87,11 @@ class TestBadInput:
         frame = df_module.DataFrame(
             {"p": predictions[:, 0], "era": list(eras), "feature_a": features[:, 0]}
         )
-        self._fails(transformer, "Column 'era' of X is not numeric", frame)
+        self._fails(transformer, "such as 'era'; name the predictions with prediction_col", frame)
+        frame = df_module.DataFrame(
+            {"p": predictions[:, 0], "sector": list(eras), "feature_a": features[:, 0]}
+        )
+        self._fails(transformer, "Column 'sector' of X is not numeric", frame)
 
     def test_indexes(self, transformer, tournament):
         predictions, features, _ = tournament
