@@ -135,9 +135,12 @@ class Table:
             schema = self.frame.schema
             for name in self.names or ():
                 if not (schema[name].is_numeric() or schema[name] == nw.Boolean):
+                    dtype = (
+                        self.frame.get_column(name).to_native().dtype
+                    )  # schema calls a sparse one unknown
                     raise ValueError(
-                        f"Column {name!r} of {self.name} is not numeric (dtype {schema[name]}); "
-                        "drop it or convert it to numbers."
+                        f"Column {name!r} of {self.name} is not numeric (dtype {dtype}); "
+                        "drop it or convert it to dense numbers."
                     )
         elif self.frame.dtype.kind not in "biuf":
             raise ValueError(

@@ -139,6 +139,14 @@ CASES = {
     "infinite target": (corr(y_true=np.where(Y > 1, np.inf, Y)), "y_true contains .* infinite"),
     "NaN prediction": (corr(y_pred=np.where(P > 1, np.nan, P)), "y_pred contains .* NaN of 60"),
     "NaN features": (lambda: neutralize(P, np.where(F > 1, np.nan, F)), "features contains .* NaN"),
+    "sparse columns": (
+        lambda: neutralize(P, FRAME.astype(pd.SparseDtype(float))),
+        r"Column 'a' of features is not numeric \(dtype Sparse.* convert it to dense numbers",
+    ),
+    "integers for names": (
+        lambda: neutralize(P, pd.DataFrame({0: F[:, 0], 1: ["a"] * N})),
+        "Column 1 of features is not numeric",
+    ),
     "text features": (
         lambda: neutralize(P, FRAME.assign(sector="tech")),
         "Column 'sector' of features is not numeric",

@@ -74,7 +74,7 @@ def test_features_are_never_copied_whole(container, monkeypatch):
     monkeypatch.setattr(_fnc_batches, "as_features", spy)
     monkeypatch.setattr(_fnc_net, "as_features", spy)
     monkeypatch.setattr(_fnc_net, "PREDICTED_ROWS", 2000)
-    model = make_regressor(max_epochs=1, random_state=0).fit(X[:2000], y[:2000], eras=eras[:2000])  # imports, too
+    model = make_regressor(max_epochs=1).fit(X[:2000], y[:2000], eras=eras[:2000])  # imports, too
     blocks.clear()
     tracemalloc.start()
     model.fit(X, y, eras=eras).predict(X)
