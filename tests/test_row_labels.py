@@ -7,7 +7,8 @@ from sklearn import config_context
 from sklearn.linear_model import LinearRegression
 
 from sknumerai.metrics import numerai_corr
-from sknumerai.neutralization import FeatureNeutralizer, NeutralizedRegressor
+from sknumerai.model_selection import PurgedEraKFold, era_cross_val_predict
+from sknumerai.neutralization import FeatureNeutralizer, NeutralizedRegressor, neutralize
 from sknumerai.portfolio import PortfolioOptimizer
 
 N = 12
@@ -27,6 +28,10 @@ SAME = {
         pd.MultiIndex.from_product([["a", "b"], range(6)]),
     ),
     "two levels and one": (pd.MultiIndex.from_product([["a", "b"], range(6)]), pd.RangeIndex(N)),
+    "objects of two levels and one": (
+        pd.MultiIndex.from_product([["a", "b"], range(6)]),
+        pd.Index(list(range(N)), dtype=object),
+    ),
     "nothing in common": (pd.Index(NAMES), pd.RangeIndex(N)),
 }
 
@@ -43,6 +48,20 @@ def test_reversed_rows(kind):
     left, right = SAME[kind]
     with pytest.raises(ValueError, match=rf"share {N} of {N} labels but are not equal"):
         numerai_corr(pd.Series(Y, index=left), pd.Series(P[::-1], index=right[::-1]))
+
+
+def test_the_name_of_a_column_is_no_era():
+    table = pd.DataFrame({"era": np.repeat(["1", "2"], 6), "a": P})
+    with pytest.raises(ValueError, match=r"features has a column .* eras=features\['era'\]"):
+        neutralize(P, table, eras="era")
+    table["b"] = P
+    with pytest.raises(ValueError, match=r"eras=X\['era'\]"):
+        FeatureNeutralizer(prediction_columns="b", feature_columns=["a"]).fit(table, eras="era")
+    with pytest.raises(ValueError, match=r"eras=X\['era'\]"):
+        era_cross_val_predict(
+            LinearRegression(), table, Y, eras="era", cv=PurgedEraKFold(2, purge=0)
+        )
+    assert numerai_corr(Y, pd.DataFrame({"p": P}), eras="era").shape == (1,)
 
 
 def test_metadata_of_an_inner_estimator():
