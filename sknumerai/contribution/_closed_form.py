@@ -48,12 +48,12 @@ def closed_form_gradient(
     if form == "aligned":
         return solve(returns - meta_model)
     if form == "scaled":
-        return solve(returns - _size(returns) * meta_model)
+        return solve(returns - size(returns) * meta_model)
     norm = _norm(meta_model)
     unit = meta_model / norm
     target = returns
     if form == "aligned_normalized":
-        target = returns - _size(returns) * unit
+        target = returns - size(returns) * unit
     return deproject(solve(target), unit) / norm
 
 
@@ -64,14 +64,14 @@ def deproject(vector: Array, direction: Array) -> Array:
     return rest
 
 
-def _size(values: Array) -> float:
+def size(values: Array) -> float:
     """Euclidean norm of numbers of any size."""
     scaled, unit = in_units(values)
     return float(np.linalg.norm(scaled) * unit)
 
 
 def _norm(meta_model: Array) -> float:
-    norm = _size(meta_model)
+    norm = size(meta_model)
     if norm == 0.0:
         raise ValueError("meta_model is zero for all stocks; it cannot be normalized.")
     return norm

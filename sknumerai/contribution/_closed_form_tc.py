@@ -25,7 +25,7 @@ from sknumerai._typing import (
     PolarsFrame,
     Same,
 )
-from sknumerai.contribution._closed_form import FORMS, Form, closed_form_gradient, deproject
+from sknumerai.contribution._closed_form import FORMS, Form, closed_form_gradient, deproject, size
 from sknumerai.contribution._inverse_hessian import (
     EraHessians,
     Hessian,
@@ -223,7 +223,7 @@ def adversarial_prediction(expected_meta_model: ArrayLike, *, hessian: HessianOf
     """
     table = one_column(expected_meta_model, "expected_meta_model")
     model = table.whole()[:, 0].astype(np.float64)
-    norm = np.linalg.norm(model)
+    norm = size(model)
     if norm == 0.0:
         raise ValueError("expected_meta_model is zero for all stocks; there is nothing to exploit.")
     part = EraHessians(hessian, len(model)).era(None, slice(0, len(model)))

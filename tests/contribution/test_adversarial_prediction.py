@@ -43,6 +43,13 @@ class TestAdversarialPrediction:
             adversarial_prediction(-3.0 * model, hessian=hessian), -3.0 * found, atol=1e-13
         )
 
+    def test_units_may_be_extreme(self, seed):
+        model, hessian = make_users(seed).meta_model, make_hessian(seed)
+        found = adversarial_prediction(model, hessian=hessian)
+        for unit in (2.0**-600, 2.0**600):
+            scaled = adversarial_prediction(unit * model, hessian=hessian)
+            np.testing.assert_allclose(scaled / unit, found, atol=1e-13)
+
     def test_optimizer(self, seed):
         """Its derivative at the solution of the normalized meta model, fitted there or not."""
         model = make_users(seed).meta_model
