@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -45,9 +46,9 @@ def _end_on_signals() -> None:
         try:
             if os.getpid() == owner:  # a worker process inherits this
                 discard_temporaries()
-                for worker in multiprocessing.active_children():
-                    if worker.pid is not None:
-                        os.kill(worker.pid, signal.SIGKILL)
+                for worker in workers():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(worker, signal.SIGKILL)
                 text = INTERRUPTED if number == signal.SIGINT else TERMINATED
                 os.write(2, f"\n{text}\n".encode())  # the streams may be in use just now
         finally:
@@ -57,6 +58,17 @@ def _end_on_signals() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end)
+
+
+def workers() -> set[int]:
+    """Worker processes; on Linux also one that is being started, which joblib does not know yet."""
+    found = {child.pid for child in multiprocessing.active_children() if child.pid is not None}
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # what ends meanwhile
+            for child in path.read_text().split():
+                if b"popen_loky" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.add(int(child))
+    return found
 
 
 def _open_closed_streams() -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import sknumerai
+from sknumerai.cli._process import workers
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
@@ -85,6 +86,17 @@ def files(tmp_path_factory):
     table.to_parquet(folder / "table.parquet")
     pd.DataFrame({"prediction": rng.normal(size=n)}, ids).to_parquet(folder / "p.parquet")
     return ["--predictions", folder / "p.parquet", "--features", folder / "table.parquet"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_worker_that_is_being_started():
+    code = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with (
+        subprocess.Popen([*code, "popen_loky_posix"], stdin=subprocess.PIPE) as worker,
+        subprocess.Popen([*code, "resource_tracker"], stdin=subprocess.PIPE) as other,
+    ):
+        assert worker.pid in workers()
+        assert other.pid not in workers()
 
 
 @pytest.mark.parametrize(
