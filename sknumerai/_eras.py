@@ -12,7 +12,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from sknumerai._rows import row_index
+from sknumerai._rows import HasRows, check_no_column, check_same_rows, row_index
 from sknumerai._typing import Array, Eras
 from sknumerai._warnings import callers_level
 from sknumerai.exceptions import MissingErasError, SingleEraWarning
@@ -190,6 +190,22 @@ def group_eras(
     stops = np.cumsum(np.bincount(codes, minlength=len(unique)))
     rows = [_as_slice(part) for part in np.split(order, stops[:-1])]
     return EraGroups(list(unique), rows, n_samples, categories, row_index(eras))
+
+
+def group_tables(eras: Eras | None, *tables: HasRows) -> EraGroups:
+    """Group the rows that all tables of a call share by era; see `group_eras`.
+
+    Raises
+    ------
+    ValueError
+        If tables or eras do not hold the same rows, or ``eras`` is the name of a column.
+    """
+    check_same_rows(*tables)
+    for table in tables:
+        check_no_column(eras, table.name, getattr(table, "names", None))
+    groups = group_eras(eras, tables[0].n_rows)
+    check_same_rows(*tables, groups)
+    return groups
 
 
 def _is_scalar(eras: Any) -> TypeGuard[Hashable]:

@@ -135,9 +135,8 @@ class Table:
             schema = self.frame.schema
             for name in self.names or ():
                 if not (schema[name].is_numeric() or schema[name] == nw.Boolean):
-                    dtype = (
-                        self.frame.get_column(name).to_native().dtype
-                    )  # schema calls a sparse one unknown
+                    # the schema calls a sparse one unknown
+                    dtype = self.frame.get_column(name).to_native().dtype
                     raise ValueError(
                         f"Column {name!r} of {self.name} is not numeric (dtype {dtype}); "
                         "drop it or convert it to dense numbers."

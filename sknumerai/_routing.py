@@ -81,9 +81,7 @@ def accepted_metadata(estimator: Any, method: str, metadata: dict[str, Any]) -> 
     request = requests_of(estimator)
     _check_nothing_lost(estimator, method, given, request.consumes(method, given))
     everything = MetadataRequest(owner=None)
-    for (
-        key
-    ) in given:  # requested here as well, so that what the estimator does not want is no error
+    for key in given:  # requested here, too, so that what the estimator does not want is no error
         getattr(everything, method).add_request(param=key, alias=True)
     router = (
         MetadataRouter(owner="sknumerai")
@@ -142,9 +140,15 @@ def predict_with_metadata(estimator: Any, X: ArrayLike, **metadata: Any) -> Any:
 
     A search takes no metadata in its ``predict``, so that its best estimator predicts.
     """
-    while is_search(estimator):
-        estimator = estimator.best_estimator_
+    estimator = predictor_of(estimator)
     return estimator.predict(X, **accepted_metadata(estimator, "predict", metadata))
+
+
+def predictor_of(fitted: Any) -> Any:
+    """The estimator itself; of a search, whose ``predict`` takes no metadata, its best one."""
+    while is_search(fitted):
+        fitted = fitted.best_estimator_
+    return fitted
 
 
 def _mapping(caller: str, callee: str) -> MethodMapping:

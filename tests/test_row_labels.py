@@ -6,6 +6,7 @@ import pytest
 from sklearn import config_context
 from sklearn.linear_model import LinearRegression
 
+from sknumerai.contribution import closed_form_tc, true_contribution
 from sknumerai.metrics import numerai_corr
 from sknumerai.model_selection import PurgedEraKFold, era_cross_val_predict
 from sknumerai.neutralization import FeatureNeutralizer, NeutralizedRegressor, neutralize
@@ -62,6 +63,25 @@ def test_the_name_of_a_column_is_no_era():
             LinearRegression(), table, Y, eras="era", cv=PurgedEraKFold(2, purge=0)
         )
     assert numerai_corr(Y, pd.DataFrame({"p": P}), eras="era").shape == (1,)
+
+
+def test_the_name_of_a_column_is_no_era_of_contributions():
+    users = pd.DataFrame({"era": X[:, 0], "a": X[:, 1]})
+    optimizer = PortfolioOptimizer()
+    with pytest.raises(ValueError, match=r"user_predictions has a column .* eras=user_predictions"):
+        true_contribution(users, [1.0, 1.0], Y, optimizer=optimizer, eras="era")
+    with pytest.raises(ValueError, match=r"eras=predictions\['era'\]"):
+        closed_form_tc(users, P, Y, hessian=1.0, eras="era")
+
+
+def test_a_message_names_its_era_once():
+    data = {"factor_loadings": X, "specific_variance": np.where(np.arange(N) == 9, -1.0, 1.0)}
+    eras, optimizer = np.repeat(["1", "2"], 6), PortfolioOptimizer()
+    message = "^In era 2: specific_variance must be positive"
+    with pytest.raises(ValueError, match=message):
+        true_contribution(X, [1.0, 1.0, 1.0], Y, optimizer=optimizer, eras=eras, **data)
+    with pytest.raises(ValueError, match=message):
+        closed_form_tc(X, P, Y, hessian=optimizer, eras=eras, **data)
 
 
 def test_metadata_of_an_inner_estimator():

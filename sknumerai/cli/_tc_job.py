@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sknumerai._era_loop import stream_eras
+from sknumerai._era_loop import naming_era, stream_eras
 from sknumerai._eras import name_era
 from sknumerai._typing import Array, EraLabel
 from sknumerai._warnings import warn_of_eras
@@ -156,7 +156,8 @@ def compute(job: Job) -> str:
             if covariance is not None:
                 data["factor_covariance"] = covariance.era(label)
             tables = RiskTables(len(predictions), **data)
-            risk = tables.era(label, slice(0, len(frame)))
+            with naming_era(label):
+                risk = tables.era(label, slice(0, len(frame)))
             yield label, (predictions, stakes[i], returns[users.groups.rows[i], None], risk)
 
     kernel = partial(

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from sknumerai._era_loop import map_eras
-from sknumerai._eras import group_eras
+from sknumerai._eras import group_tables
 from sknumerai._frames import like_input, n_dimensions, numeric_table, one_column, read_predictions
-from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import StrOptions, validate_params
 from sknumerai._typing import (
     Array,
@@ -147,8 +146,8 @@ def closed_form_tc(
             "leave them out, or pass hessian=PortfolioOptimizer(...)."
         )
     hessians, tables = EraHessians(hessian, table.n_rows), RiskTables(table.n_rows, **risk)
-    check_same_rows(table, model, target, *hessians.row_tables, *tables.row_tables)
-    groups = group_eras(eras, table.n_rows).sorted()
+    data = (table, model, target, *hessians.row_tables, *tables.row_tables)
+    groups = group_tables(eras, *data).sorted()
     kernel = partial(closed_form_of_era, form=form)
     values = read_predictions(table, groups)
     scores = pd.DataFrame(

@@ -11,9 +11,8 @@ import pandas as pd
 
 from sknumerai._columns import take_columns
 from sknumerai._era_loop import EraData, map_eras
-from sknumerai._eras import group_eras
+from sknumerai._eras import group_tables
 from sknumerai._frames import Table, one_column, read_predictions
-from sknumerai._rows import check_same_rows
 from sknumerai._typing import Array, FeatureColumns
 from sknumerai._warnings import warn_of_eras
 from sknumerai.contribution._inputs import user_table
@@ -76,8 +75,7 @@ class ContributionScorer(BaseEraScorer):
         values = Table(predictions, "predictions")
         target = one_column(returns, name)
         risk = RiskTables(values.n_rows, **{**self._risk_of_columns(X), **others})
-        check_same_rows(values, signals, target, *risk.row_tables)
-        groups = group_eras(eras, values.n_rows).sorted()
+        groups = group_tables(eras, values, signals, target, *risk.row_tables).sorted()
         results = map_eras(
             self._score_era,
             groups,

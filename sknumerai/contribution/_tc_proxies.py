@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from sknumerai._era_loop import map_eras
-from sknumerai._eras import group_eras
+from sknumerai._eras import group_tables
 from sknumerai._frames import many_columns, one_column
-from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import Interval, validate_params
 from sknumerai._typing import Array, ArrayLike, Eras
 from sknumerai._warnings import warn_of_eras
@@ -165,8 +164,7 @@ def tc_proxies(
     meta = one_column(meta_model, "meta_model")
     feature_table = many_columns(features, "features")
     tables = (goal, users, example, meta, feature_table)
-    check_same_rows(users, target, *tables)
-    groups = group_eras(eras, users.n_rows).sorted()
+    groups = group_tables(eras, users, target, *tables).sorted()
     labels: list[Any] = groups.labels
     names = pd.Index(users.labels)
     if contributions is None and stakes is None:

@@ -13,9 +13,8 @@ import pandas as pd
 from sklearn.utils import check_random_state
 
 from sknumerai._era_loop import EraValues, map_eras
-from sknumerai._eras import group_eras
+from sknumerai._eras import group_tables
 from sknumerai._frames import one_column
-from sknumerai._rows import check_same_rows
 from sknumerai._sklearn import Interval, StrOptions, validate_params
 from sknumerai._typing import Array, ArrayLike, Eras, RandomState
 from sknumerai._warnings import warn_of_eras
@@ -277,8 +276,7 @@ def true_contribution(
     users = user_table(user_predictions)
     target = one_column(returns, "returns")
     tables = RiskTables(users.n_rows, **risk)
-    check_same_rows(users, target, *tables.row_tables)
-    groups = group_eras(eras, users.n_rows).sorted()
+    groups = group_tables(eras, users, target, *tables.row_tables).sorted()
     labels = groups.labels
     stake_values = read_stakes(stakes, labels, users.names, users.n_columns)
     rounds = Rounds(n_rounds, dropout, gradient, power, signal_scale, draw_seed(random_state))

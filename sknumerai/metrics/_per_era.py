@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from sknumerai._era_loop import EraData, map_eras
-from sknumerai._eras import EraGroups, group_eras
+from sknumerai._eras import EraGroups, group_tables
 from sknumerai._frames import Table, n_dimensions, numeric_table, one_column, read_predictions
 from sknumerai._kernels.aggregate import AGGREGATES
-from sknumerai._rows import check_no_column, check_same_rows
 from sknumerai._sklearn import Interval, StrOptions
 from sknumerai._typing import Aggregate, Array, ArrayLike, Eras, Score
 from sknumerai._warnings import warn_of_eras
@@ -36,11 +35,7 @@ def read_and_group(
 ) -> tuple[Table, EraGroups]:
     """The predictions as floats, and the eras of their rows, which are those of the others."""
     predictions = numeric_table(y_pred, name)
-    check_same_rows(predictions, *others)
-    for table in (predictions, *others):
-        check_no_column(eras, table.name, table.names)
-    groups = group_eras(eras, predictions.n_rows)
-    check_same_rows(predictions, *others, groups)
+    groups = group_tables(eras, predictions, *others)
     return read_predictions(predictions, groups), groups
 
 

@@ -13,9 +13,9 @@ from tqdm.auto import tqdm
 
 from sknumerai._eras import group_eras
 from sknumerai._parallel import call_in_order
-from sknumerai._routing import split_metadata
+from sknumerai._routing import predictor_of, split_metadata
 from sknumerai._rows import check_same_labels
-from sknumerai._sklearn import _check_method_params, _num_samples, _safe_indexing, is_search
+from sknumerai._sklearn import _check_method_params, _num_samples, _safe_indexing
 from sknumerai._typing import Array, ArrayLike, Eras, Regressor, Splitter
 
 
@@ -139,7 +139,5 @@ def _fit_and_predict(
         _safe_indexing(y, train),
         **_check_method_params(X, at_fit, indices=train),
     )
-    while is_search(fitted):  # its own predict takes no metadata
-        fitted = fitted.best_estimator_
     testing = _check_method_params(X, at_predict, indices=test)
-    return np.asarray(fitted.predict(_safe_indexing(X, test), **testing))
+    return np.asarray(predictor_of(fitted).predict(_safe_indexing(X, test), **testing))

@@ -10,9 +10,8 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sknumerai._columns import select_features
-from sknumerai._eras import EraGroups, group_eras, require_eras
+from sknumerai._eras import EraGroups, group_tables, require_eras
 from sknumerai._frames import Table, is_series, read_predictions
-from sknumerai._rows import check_no_column, check_same_rows
 from sknumerai._sklearn import _check_feature_names_in, validate_table
 from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, Frame
 
@@ -42,15 +41,10 @@ def read_input(
     """
     table = Table(X, name)
     given = [] if features is None else [Table(features, "features")]
-    check_same_rows(table, *given)
-    for found in (table, *given):
-        check_no_column(eras, found.name, found.names)
-    for found in given:
-        if not found.n_all_columns:
-            raise ValueError("features has no columns; pass at least one.")
-    groups = group_eras(eras, table.n_rows)
-    check_same_rows(table, *given, groups)
     source = given[0] if given else table
+    if given and not source.n_all_columns:
+        raise ValueError("features has no columns; pass at least one.")
+    groups = group_tables(eras, table, *given)
     selected = select_features(source, feature_columns, all_by_default=bool(given))
     taken = set() if given else set(selected)  # columns of X
     if prediction_columns is None:

@@ -10,7 +10,6 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from sknumerai._era_loop import naming_era
 from sknumerai._eras import Rows
 from sknumerai._frames import Table, numeric_table
 from sknumerai._rows import HasRows, RowLabels, row_index
@@ -127,38 +126,35 @@ class RiskTables:
         ValueError
             If a value is NaN, infinite or impossible.
         """
-        with naming_era(label):
-            blocks = {
-                name: table.rows(rows).astype(np.float64) for name, table in self.tables.items()
-            }
-            columns: dict[str, Any] = {}
-            for name in ("specific_variance", "previous_weights"):
-                if name in blocks:
-                    if blocks[name].shape[1] != 1:
-                        raise ValueError(
-                            f"{name} has {blocks[name].shape[1]} columns; pass one value per stock."
-                        )
-                    columns[name] = blocks[name][:, 0]
-            variance = columns.get("specific_variance")
-            if variance is not None and not (variance > 0.0).all():
-                raise ValueError(
-                    f"specific_variance must be positive; {int((variance <= 0).sum())} of "
-                    f"{len(variance)} values are not."
-                )
-            if "factor_loadings" in blocks:
-                loadings = blocks["factor_loadings"]
-                columns["factor_root"] = _factor_root(
-                    loadings, self._covariance_root(label, loadings.shape[1])
-                )
-            if self.sectors is not None:
-                codes, names = pd.factorize(self.sectors[rows])
-                columns["sectors"] = np.eye(len(names))[codes]
-                columns["sector_names"] = names.tolist()
-            if "exposures" in blocks:
-                columns["exposures"] = blocks["exposures"]
-                columns["exposure_names"] = self.tables["exposures"].names
-            n = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
-            return RiskData(n, **columns)
+        blocks = {name: table.rows(rows).astype(np.float64) for name, table in self.tables.items()}
+        columns: dict[str, Any] = {}
+        for name in ("specific_variance", "previous_weights"):
+            if name in blocks:
+                if blocks[name].shape[1] != 1:
+                    raise ValueError(
+                        f"{name} has {blocks[name].shape[1]} columns; pass one value per stock."
+                    )
+                columns[name] = blocks[name][:, 0]
+        variance = columns.get("specific_variance")
+        if variance is not None and not (variance > 0.0).all():
+            raise ValueError(
+                f"specific_variance must be positive; {int((variance <= 0).sum())} of "
+                f"{len(variance)} values are not."
+            )
+        if "factor_loadings" in blocks:
+            loadings = blocks["factor_loadings"]
+            columns["factor_root"] = _factor_root(
+                loadings, self._covariance_root(label, loadings.shape[1])
+            )
+        if self.sectors is not None:
+            codes, names = pd.factorize(self.sectors[rows])
+            columns["sectors"] = np.eye(len(names))[codes]
+            columns["sector_names"] = names.tolist()
+        if "exposures" in blocks:
+            columns["exposures"] = blocks["exposures"]
+            columns["exposure_names"] = self.tables["exposures"].names
+        n = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+        return RiskData(n, **columns)
 
     def _covariance_root(self, label: Hashable, n_factors: int) -> Array:
         """Root of the factor covariance of an era."""
