@@ -19,6 +19,7 @@ _SUBPACKAGES = (
     "neural_network",
     "neutralization",
     "portfolio",
+    "streaming",
 )
 
 __all__ = ["__version__", *_SUBPACKAGES]

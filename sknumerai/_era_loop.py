@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from tqdm.auto import tqdm
 
 from sknumerai._eras import EraGroups, Rows
-from sknumerai._parallel import call_in_order
+from sknumerai._parallel import Prefer, call_in_order
 from sknumerai._rows import HasRows, check_same_rows
 
 
@@ -44,6 +44,7 @@ def stream_eras(
     *,
     total: int | None = None,
     n_jobs: int | None = None,
+    prefer: Prefer = "threads",
     verbose: bool | int = False,
 ) -> Iterator[Any]:
     """Call a kernel on every era of a stream, in parallel, with a progress bar.
@@ -54,13 +55,15 @@ def stream_eras(
     Parameters
     ----------
     kernel : callable
-        Pure function of one era's arrays; must be picklable for ``n_jobs`` > 1.
+        Pure function of one era's arrays; must be picklable for processes.
     tasks : iterable of (label, arrays)
         An era's label (for messages) and the arguments of the kernel.
     total : int, optional
         Number of eras, for the progress bar.
     n_jobs : int, optional
         Number of jobs, as in joblib.
+    prefer : {"threads", "processes"}
+        See `call_in_order`.
     verbose : bool
         Whether to show a progress bar.
 
@@ -70,7 +73,7 @@ def stream_eras(
         What the kernel returned, in the order of the tasks.
     """
     calls = ((kernel, label, blocks) for label, blocks in tasks)
-    results = call_in_order(_call, calls, n_jobs=n_jobs)
+    results = call_in_order(_call, calls, n_jobs=n_jobs, prefer=prefer)
     yield from tqdm(results, total=total, unit="era", disable=not verbose)
 
 
@@ -79,6 +82,7 @@ def map_eras(
     groups: EraGroups,
     *data: EraData,
     n_jobs: int | None = None,
+    prefer: Prefer = "threads",
     verbose: bool | int = False,
 ) -> list[Any]:
     """Call a kernel on the rows of every era.
@@ -93,7 +97,7 @@ def map_eras(
         ``groups.sorted()`` for results in the order of the eras.
     *data : Table, RiskTables or EraValues
         Of ``groups.n_samples`` rows.
-    n_jobs, verbose
+    n_jobs, prefer, verbose
         See `stream_eras`.
 
     Returns
@@ -114,7 +118,8 @@ def map_eras(
                 parts = tuple(item.era(label, rows) for item in data)
             yield label, parts
 
-    return list(stream_eras(kernel, tasks(), total=len(groups), n_jobs=n_jobs, verbose=verbose))
+    options: Any = {"total": len(groups), "n_jobs": n_jobs, "prefer": prefer, "verbose": verbose}
+    return list(stream_eras(kernel, tasks(), **options))
 
 
 class EraValues:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import date
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, TypeVar
 
 import numpy as np
@@ -31,6 +32,7 @@ Frame = pd.DataFrame | IntoDataFrame | PolarsFrame
 ArrayLike = npt.ArrayLike | Column | Frame | pd.Index
 Eras = ArrayLike | Sequence[Hashable] | date  # one label per row, or a scalar for all
 EraLabel = Hashable
+Source = str | PathLike[str] | Sequence[str | PathLike[str]]  # of a table on disk
 
 # What they return. Arithmetic keeps the type of float arrays, that of others is Any.
 Array = np.ndarray[Any, np.dtype[Any]]

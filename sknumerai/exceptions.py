@@ -6,6 +6,7 @@ __all__ = [
     "InfeasibleExposureError",
     "InfeasibleExposureWarning",
     "InfeasiblePortfolioError",
+    "LostWorkersError",
     "MissingErasError",
     "SingleEraWarning",
     "SolverError",
@@ -48,6 +49,10 @@ class InfeasiblePortfolioError(ValueError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class LostWorkersError(RuntimeError):
+    """An executor lost its workers, or its scheduler, and the tasks that were theirs."""
 
 
 class SolverError(RuntimeError):

@@ -53,7 +53,7 @@ def errors():
     import numpy as np
     import pandas as pd
 
-    from sknumerai import contribution, datasets, inspection, neural_network, portfolio
+    from sknumerai import contribution, datasets, inspection, neural_network, portfolio, streaming
 
     rng = np.random.default_rng(0)
     scores = pd.DataFrame({"a": [1.0]})
@@ -69,6 +69,7 @@ def errors():
         "fit_tc_proxies": lambda: contribution.fit_tc_proxies(proxies),
         "fetch_tournament": lambda: datasets.fetch_tournament(data_home="nowhere"),
         "read_tournament": lambda: datasets.read_tournament("nowhere.parquet"),
+        "clip_files": lambda: streaming.clip_files(*["nowhere.parquet"] * 2, "output.parquet"),
         "write_tournament": lambda: datasets.write_tournament("nowhere"),
         "PortfolioOptimizer(engine='cvxpylayers')": lambda: portfolio.PortfolioOptimizer(
             engine="cvxpylayers"

@@ -17,6 +17,7 @@ FLOORS = """
     neutralization model_selection portfolio metrics
     neural_network contribution
     inspection
+    streaming
     cli
 """.split()
 
@@ -25,15 +26,23 @@ FLOORS = """
 INTERNAL_INTERFACES = {
     ("contribution", "metrics._scorer_base"),
     ("contribution", "portfolio._interface"),
-    ("cli", "contribution._true_contribution"),
-    ("cli", "datasets._feature_sets"),
-    ("cli", "datasets._parquet"),
     ("cli", "metrics._catalogue"),
-    ("cli", "neutralization._clipping"),
-    ("cli", "neutralization._neutralize"),
-    ("cli", "portfolio._interface"),
+    ("cli", "streaming._paths"),
+    ("cli", "streaming._quoting"),
+    ("cli", "streaming._text_table"),
+    ("cli", "streaming._whole_table"),
+    ("streaming", "contribution._era_gradient"),
+    ("streaming", "contribution._true_contribution"),
+    ("streaming", "datasets._era_rows"),
+    ("streaming", "datasets._feature_sets"),
+    ("streaming", "datasets._parquet"),
+    ("streaming", "datasets._sources"),
+    ("streaming", "metrics._catalogue"),
+    ("streaming", "neutralization._clipping"),
+    ("streaming", "neutralization._neutralize"),
+    ("streaming", "portfolio._interface"),
 }
-MOST_STATEMENTS = 15
+MOST_STATEMENTS = 32
 
 
 def imports():

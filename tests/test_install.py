@@ -54,6 +54,7 @@ CALLS = [
     ("fit_tc_proxies", "interpret", "interpret"),
     ("fetch_tournament", "numerapi", "data"),
     ("read_tournament", "pyarrow", "data"),
+    ("clip_files", "pyarrow", "data"),
     ("write_tournament", "pyarrow", "data"),
     ("PortfolioOptimizer(engine='cvxpylayers')", "cvxpy", "cvxpy"),
     ("portfolio.PortfolioLayer", "torch", "torch"),

@@ -116,6 +116,7 @@ NOT_HERE = {
     "ContributionInfo": "a record",
     "ClipRecord": "a record",
     "TCProxyFit": "a result",
+    "StreamReport": "a result",
     "EraReader": "reads a file",
     "EraNeutralizer": "a part of a loss",
     "PortfolioLayer": "a torch.nn.Module, copied in its own tests",

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-from scipy.linalg import LinAlgError, blas, lapack
+from scipy.linalg import LinAlgError, lapack
 from scipy.optimize import nnls
 
+from sknumerai._kernels.released import potrf, syrk
 from sknumerai._sklearn import _get_threadpool_controller
 from sknumerai._typing import Array
 from sknumerai.exceptions import SolverError
@@ -109,10 +110,9 @@ def lower_gram(matrix: Array) -> Array:
     if not matrix.size:
         return np.zeros((matrix.shape[1],) * 2, dtype=matrix.dtype)
     check_finite(matrix)
-    syrk = blas.ssyrk if matrix.dtype == np.float32 else blas.dsyrk
     if matrix.flags.f_contiguous:
-        return syrk(1.0, matrix, trans=1, lower=1)
-    return syrk(1.0, matrix.T, lower=0).T
+        return syrk(matrix, lower=True)
+    return syrk(np.ascontiguousarray(matrix).T, lower=False, trans=False).T
 
 
 def cholesky_factor(matrix: Array, *, overwrite: bool = False) -> Array:
@@ -138,9 +138,9 @@ def cholesky_factor(matrix: Array, *, overwrite: bool = False) -> Array:
     if not matrix.size:
         return np.zeros_like(matrix)
     check_finite(matrix)
-    potrf = lapack.spotrf if matrix.dtype == np.float32 else lapack.dpotrf
-    factor: Array
-    factor, info = potrf(matrix, lower=1, clean=0, overwrite_a=overwrite)
+    in_place = overwrite and matrix.flags.f_contiguous
+    factor: Array = matrix if in_place else matrix.copy(order="F")
+    info = potrf(factor)
     if info != 0:
         raise LinAlgError(f"the leading minor of order {info} is not positive")
     return factor

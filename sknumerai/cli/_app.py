@@ -2,36 +2,40 @@
 
 import sys
 from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import sknumerai
-from sknumerai.cli._errors import CommandError, sentence, warnings_on_one_line
+from sknumerai.cli._calls import call
+from sknumerai.cli._errors import USERS_ERRORS, CommandError, sentence, warnings_on_one_line
 from sknumerai.cli._options import (
     BenchmarkColumnOption,
     BenchmarkOption,
     Bounds,
+    BoundsOption,
+    DaskOption,
     EraColumnOption,
     FeatureColumnsOption,
     FeatureSetOption,
     FeaturesJsonOption,
     FeaturesOption,
+    MaxExposureOption,
     MetaModelColumnOption,
     MetaModelOption,
     NJobsOption,
     Normalize,
     NormalizeOption,
     OnInfeasible,
+    OnInfeasibleOption,
     OutputOption,
     OverwriteOption,
     PerEraOption,
     PlotOption,
     PredictionColumnOption,
     PredictionsOption,
+    ProportionOption,
     QuietOption,
     Scale,
     ScaleOption,
@@ -39,7 +43,6 @@ from sknumerai.cli._options import (
     SingleEraOption,
     TargetColumnOption,
     TargetsOption,
-    check_share,
 )
 from sknumerai.cli._tc import tc
 
@@ -76,22 +79,11 @@ def clip(
     predictions: PredictionsOption,
     features: FeaturesOption,
     output: OutputOption,
-    max_exposure: Annotated[
-        float, typer.Option(help="Largest absolute correlation with a feature in an era.")
-    ] = 0.1,
-    bounds: Annotated[
-        Bounds,
-        typer.Option(
-            help="symmetric: exposures within the limit. shrink: besides, none may grow or change "
-            "its sign."
-        ),
-    ] = Bounds.symmetric,
+    max_exposure: MaxExposureOption = 0.1,
+    bounds: BoundsOption = Bounds.symmetric,
     normalize: NormalizeOption = Normalize.gaussian,
     scale: ScaleOption = Scale.minmax,
-    on_infeasible: Annotated[
-        OnInfeasible,
-        typer.Option(help="Where the limit leaves nothing of a prediction: stop, or widen it."),
-    ] = OnInfeasible.error,
+    on_infeasible: OnInfeasibleOption = OnInfeasible.error,
     feature_set: FeatureSetOption = None,
     features_json: FeaturesJsonOption = None,
     feature_columns: FeatureColumnsOption = None,
@@ -99,35 +91,12 @@ def clip(
     era_column: EraColumnOption = "era",
     single_era: SingleEraOption = False,
     n_jobs: NJobsOption = 1,
+    dask: DaskOption = None,
     quiet: QuietOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Clip the feature exposures of predictions, changing the predictions least."""
-    check_share("--max-exposure", max_exposure)
-    from sknumerai.cli import _stream
-
-    job = _stream.Job(
-        predictions=predictions,
-        features=features,
-        output=output,
-        prediction_columns=prediction_column or [],
-        choice=_stream.FeatureChoice(feature_set, features_json, feature_columns),
-        era_column=era_column,
-        single_era=single_era,
-        n_jobs=n_jobs,
-        quiet=quiet,
-        overwrite=overwrite,
-    )
-    report = _stream.clip(
-        job,
-        max_exposure=max_exposure,
-        bounds=bounds.value,
-        normalize=_or_none(normalize),
-        scale=_or_none(scale),
-        on_infeasible=on_infeasible.value,
-    )
-    if not quiet:
-        typer.echo(report)
+    _tell(call("clip_files", locals()), quiet)
 
 
 @app.command()
@@ -135,9 +104,7 @@ def neutralize(
     predictions: PredictionsOption,
     features: FeaturesOption,
     output: OutputOption,
-    proportion: Annotated[
-        float, typer.Option(help="Share to remove of what the features explain linearly.")
-    ] = 1.0,
+    proportion: ProportionOption = 1.0,
     normalize: NormalizeOption = Normalize.gaussian,
     scale: ScaleOption = Scale.minmax,
     feature_set: FeatureSetOption = None,
@@ -147,6 +114,7 @@ def neutralize(
     era_column: EraColumnOption = "era",
     single_era: SingleEraOption = False,
     n_jobs: NJobsOption = 1,
+    dask: DaskOption = None,
     quiet: QuietOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -155,26 +123,7 @@ def neutralize(
     The defaults of --normalize and --scale are those of clip, so that the results of both can be
     compared, and uploaded.
     """
-    check_share("--proportion", proportion)
-    from sknumerai.cli import _stream
-
-    job = _stream.Job(
-        predictions=predictions,
-        features=features,
-        output=output,
-        prediction_columns=prediction_column or [],
-        choice=_stream.FeatureChoice(feature_set, features_json, feature_columns),
-        era_column=era_column,
-        single_era=single_era,
-        n_jobs=n_jobs,
-        quiet=quiet,
-        overwrite=overwrite,
-    )
-    report = _stream.neutralize(
-        job, proportion=proportion, normalize=_or_none(normalize), scale=_or_none(scale)
-    )
-    if not quiet:
-        typer.echo(report)
+    _tell(call("neutralize_files", locals()), quiet)
 
 
 @app.command()
@@ -195,6 +144,7 @@ def score(
     per_era: PerEraOption = None,
     plot: PlotOption = None,
     n_jobs: NJobsOption = 1,
+    dask: DaskOption = None,
     quiet: QuietOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -204,30 +154,11 @@ def score(
     with the meta model with --meta-model; BMC with --benchmark. Eras without predictions, or
     without targets, are left out.
     """
+    options = locals()
+    outputs = {name: options.pop(name) for name in ("per_era", "plot", "overwrite")}
     from sknumerai.cli import _score
 
-    report = _score.score(
-        _score.Job(
-            predictions=predictions,
-            prediction_columns=prediction_column or [],
-            targets=targets,
-            target_column=target_column,
-            era_column=era_column,
-            features=features,
-            choice=_score.FeatureChoice(feature_set, features_json, feature_columns),
-            meta_model=meta_model,
-            meta_model_column=meta_model_column,
-            benchmark=benchmark,
-            benchmark_column=benchmark_column,
-            per_era=per_era,
-            plot=plot,
-            n_jobs=n_jobs,
-            quiet=quiet,
-            overwrite=overwrite,
-        )
-    )
-    if not quiet:
-        typer.echo(report)
+    _tell(_score.score(options, **outputs), quiet)
 
 
 app.command()(tc)
@@ -266,16 +197,18 @@ def demo(
     )
 
 
-def _or_none(choice: StrEnum) -> Any:
-    return None if choice.value == "none" else choice.value
+def _tell(report: object, quiet: bool) -> None:
+    if not quiet:
+        typer.echo(str(report))
 
 
 def run(arguments: Sequence[str] | None) -> int:
     """Run the command and return its exit code; errors of use become one line."""
     usage_error = typer.BadParameter.__bases__[0]  # typer does not export click's UsageError
-    command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
+    options = sorted({p.name for verb in command.commands.values() for p in verb.params})
     try:
-        with warnings_on_one_line():
+        with warnings_on_one_line(options):
             code = command.main(
                 args=None if arguments is None else list(arguments),
                 prog_name="sknumerai",
@@ -286,8 +219,8 @@ def run(arguments: Sequence[str] | None) -> int:
         message = " ".join(error.format_message().split())
         print(f"error: {message} (see sknumerai --help)", file=sys.stderr)
         return USAGE_ERROR
-    except (CommandError, BrokenExecutor, MemoryError) as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
+    except USERS_ERRORS as error:
+        print(f"error: {sentence(error, options)}", file=sys.stderr)
         return USAGE_ERROR
     except typer.Abort:
         raise KeyboardInterrupt from None

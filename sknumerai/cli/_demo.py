@@ -14,12 +14,12 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sknumerai._atomic import complete_or_absent
 from sknumerai._columns import FEATURE_PREFIX
 from sknumerai.cli._errors import CommandError
-from sknumerai.cli._files import write_frame
-from sknumerai.cli._report import format_table
 from sknumerai.cli._score_outputs import plot_cumulative
 from sknumerai.datasets import read_tournament, write_tournament
 from sknumerai.metrics import corr_with, era_table, score_summary
 from sknumerai.neutralization import clip_exposure, neutralize
+from sknumerai.streaming._text_table import format_table
+from sknumerai.streaming._whole_table import write_frame
 
 MAX_EXPOSURE = 0.1
 NEXT_MAX_EXPOSURE = 0.05

@@ -48,6 +48,13 @@ def _as_jobs(n_jobs: int) -> int:
     return min(n_jobs, int(joblib.cpu_count()))
 
 
+def _share(parameter: typer.CallbackParam, value: float) -> float:
+    """Insist on a number between 0 and 1."""
+    if not 0.0 <= value <= 1.0:
+        raise CommandError(f"{parameter.opts[0]} is {value}; pass a number between 0 and 1.")
+    return value
+
+
 PredictionsOption = Annotated[
     Path,
     typer.Option(
@@ -73,6 +80,25 @@ OutputOption = Annotated[
 ]
 NormalizeOption = Annotated[
     Normalize, typer.Option(help="Before, per era: normal quantiles of the ranks, ranks, nothing.")
+]
+MaxExposureOption = Annotated[
+    float,
+    typer.Option(help="Largest absolute correlation with a feature in an era.", callback=_share),
+]
+ProportionOption = Annotated[
+    float,
+    typer.Option(help="Share to remove of what the features explain linearly.", callback=_share),
+]
+BoundsOption = Annotated[
+    Bounds,
+    typer.Option(
+        help="symmetric: exposures within the limit. shrink: besides, none may grow or change "
+        "its sign."
+    ),
+]
+OnInfeasibleOption = Annotated[
+    OnInfeasible,
+    typer.Option(help="Where the limit leaves nothing of a prediction: stop, or widen it."),
 ]
 ScaleOption = Annotated[
     Scale,
@@ -115,6 +141,14 @@ NJobsOption = Annotated[
     typer.Option(
         help="Eras computed in parallel, at most one per processor; -1 is all processors.",
         callback=_as_jobs,
+    ),
+]
+DaskOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Scheduler of a dask cluster, such as tcp://host:8786, whose workers read the files "
+        "by the same paths.",
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress bar and no report.")]
@@ -169,9 +203,3 @@ PerEraOption = Annotated[
 PlotOption = Annotated[
     Path | None, typer.Option(help="PNG to write: the cumulative CORR, and MMC if there is one.")
 ]
-
-
-def check_share(option: str, value: float) -> None:
-    """Insist on a number between 0 and 1."""
-    if not 0.0 <= value <= 1.0:
-        raise CommandError(f"{option} is {value}; pass a number between 0 and 1.")

@@ -9,31 +9,33 @@ import pandas as pd
 from sknumerai._atomic import replace_together
 from sknumerai._optional import import_optional
 from sknumerai.cli._errors import CommandError
-from sknumerai.cli._paths import check_output, naming_output
+from sknumerai.streaming._paths import check_output, writing
 
 PANEL_SIZE = (9.0, 4.5)  # inches
 MAX_SHADED = 2  # predictions whose drawdowns can be told apart
 
 
-def check_outputs(outputs: dict[str, Path], inputs: dict[str, Path], *, overwrite: bool) -> None:
+def check_outputs(
+    outputs: dict[str, Path], inputs: dict[str, Path | None], *, overwrite: bool
+) -> None:
     """Insist, before any work, that files can be written and destroy nothing.
 
     Parameters
     ----------
     outputs, inputs : dict of Path
-        By option.
+        By name.
     overwrite : bool
 
     Raises
     ------
-    CommandError
+    ValueError, OSError, CommandError
         If a file cannot be written, is an input, or exists and may not be replaced.
     """
-    for option, path in outputs.items():
-        suffixes = (".png",) if option == "--plot" else (".csv",)
-        others = {name: other for name, other in outputs.items() if name != option}
-        check_output(option, path, inputs | others, overwrite=overwrite, suffixes=suffixes)
-    if "--plot" in outputs:
+    for name, path in outputs.items():
+        suffixes = (".png",) if name == "plot" else (".csv",)
+        others = {key: other for key, other in outputs.items() if key != name}
+        check_output(name, path, {**inputs, **others}, overwrite=overwrite, suffixes=suffixes)
+    if "plot" in outputs:
         try:
             import_optional("matplotlib.figure", extra="cli")
         except ImportError as error:
@@ -48,18 +50,18 @@ def write_outputs(
     Parameters
     ----------
     outputs : dict of Path
-        By option.
+        By name.
     table : DataFrame
     scores : dict of DataFrame of shape (n_eras, n_predictions)
         By title, in the order of the eras.
     """
-    with naming_output(outputs), replace_together(outputs) as temporary:
-        for option, path in outputs.items():
-            with naming_output({option: path}):
-                if option == "--plot":
-                    plot_cumulative(scores, temporary[option])
+    with writing(outputs), replace_together(outputs) as temporary:
+        for name, path in outputs.items():
+            with writing({name: path}):
+                if name == "plot":
+                    plot_cumulative(scores, temporary[name])
                 else:
-                    table.to_csv(temporary[option], index=False)
+                    table.to_csv(temporary[name], index=False)
 
 
 def plot_cumulative(scores: Mapping[str, pd.DataFrame], path: Path) -> None:

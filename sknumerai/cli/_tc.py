@@ -9,6 +9,7 @@ import typer
 
 from sknumerai.cli._errors import CommandError
 from sknumerai.cli._options import (
+    DaskOption,
     EraColumnOption,
     FeatureColumnsOption,
     FeatureSetOption,
@@ -142,6 +143,7 @@ def tc(
     seed: Annotated[int, typer.Option(help="Seed of the dropout.")] = 0,
     era_column: EraColumnOption = "era",
     n_jobs: NJobsOption = 1,
+    dask: DaskOption = None,
     quiet: QuietOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -150,56 +152,34 @@ def tc(
     In every era and round of dropout the stakes make a signal of the predictions, and an
     optimizer makes a portfolio of that, neutral to the exposures given.
     """
-    program = {
-        "risk_aversion": risk_aversion,
-        "min_weights": min_weights,
-        "max_weights": max_weights,
-        "budget": budget,
-        "max_leverage": max_leverage,
-        "max_exposure": max_exposure,
-        "sector_neutral": sector_neutral,
-        "l1_coef": l1_coef,
-        "l2_coef": l2_coef,
-        "transaction_costs": transaction_costs,
-        "max_turnover": max_turnover,
-    }
-    rounds: dict[str, Any] = {
-        "n_rounds": n_rounds,
-        "dropout": dropout,
-        "gradient": gradient.value,
-        "signal_scale": signal_scale,
-        "power": power,
-        "seed": seed,
-    }
-    _check_numbers(program | rounds)
-    from sknumerai.cli import _tc_job
+    options = locals()
+    _check_numbers({name: options[name] for name in (*PROGRAM, *ROUNDS)})
+    _check_options(options)
+    overwritten = {name: options.pop(name) for name in ("output", "overwrite")}
+    program = {name: options.pop(name) for name in PROGRAM}
+    for argument, option in ARGUMENTS.items():
+        options[argument] = options.pop(option)
+    from sknumerai.cli import _tc_report
 
-    report = _tc_job.compute(
-        _tc_job.Job(
-            users=users,
-            stakes=stakes,
-            returns=returns,
-            output=output,
-            return_column=return_column,
-            exposures=exposures,
-            choice=_tc_job.FeatureChoice(feature_set, features_json, feature_columns),
-            loadings=loadings,
-            covariance=covariance,
-            specific_column=specific_column,
-            sector_column=sector_column,
-            previous_column=previous_column,
-            program=program,
-            rounds=rounds,
-            era_column=era_column,
-            n_jobs=n_jobs,
-            quiet=quiet,
-            overwrite=overwrite,
-        )
-    )
+    report = _tc_report.contributions(options, program, **overwritten)
     if not quiet:
         typer.echo(report)
 
 
+PROGRAM = (
+    *("risk_aversion", "min_weights", "max_weights", "budget", "max_leverage", "max_exposure"),
+    *("sector_neutral", "l1_coef", "l2_coef", "transaction_costs", "max_turnover"),
+)
+ROUNDS = ("n_rounds", "dropout", "gradient", "signal_scale", "power", "seed")
+ARGUMENTS = {  # of the library, whose options have other names
+    "user_predictions": "users",
+    "factor_loadings": "loadings",
+    "factor_covariance": "covariance",
+    "specific_variance": "specific_column",
+    "sectors": "sector_column",
+    "previous_weights": "previous_column",
+    "random_state": "seed",
+}
 SMALLEST = 1e-30  # of the sizes that can be computed with
 POSITIVE = ("risk_aversion", "max_leverage", "max_turnover", "signal_scale")
 # The others of the numbers, but for those of any sign.
@@ -234,3 +214,23 @@ def _check_numbers(numbers: dict[str, Any]) -> None:
     low, high = numbers["min_weights"], numbers["max_weights"]
     if low is not None and high is not None and low > high:
         raise CommandError(f"--min-weights {low} is above --max-weights {high}; swap them.")
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    """Insist that every option has the one that it belongs to."""
+    for option, needed in (
+        ("max_exposure", "exposures"),
+        ("sector_neutral", "sector_column"),
+        ("sector_column", "sector_neutral"),
+        ("transaction_costs", "previous_column"),
+        ("max_turnover", "previous_column"),
+    ):
+        given = options[option] not in (None, False) and (option, options[option]) != (
+            "transaction_costs",
+            0.0,
+        )
+        if given and options[needed] in (None, False):
+            names = [f"--{name.replace('_', '-')}" for name in (option, needed)]
+            raise CommandError(f"{names[0]} is of use with {names[1]} only; pass that, too.")
+    if options["quiet"] and options["output"] is None:
+        raise CommandError("--quiet leaves nothing to see; pass --output, too.")

@@ -295,6 +295,7 @@ def true_contribution(
         target,
         tables,
         n_jobs=n_jobs,
+        prefer="processes",  # much of an optimizer is Python
         verbose=verbose,
     )
     warn_of_few_free(labels, [result.few_free for _, result, _, _ in results])

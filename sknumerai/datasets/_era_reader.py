@@ -1,4 +1,4 @@
-"""Eras of a parquet file, one frame at a time."""
+"""Eras of parquet files, one frame at a time."""
 
 from __future__ import annotations
 
@@ -6,30 +6,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from numbers import Integral
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_scalar
 
-from sknumerai._optional import import_optional
-from sknumerai._typing import EraLabel
+from sknumerai._eras import Rows
+from sknumerai._typing import EraLabel, Source
+from sknumerai.datasets._era_rows import EraRows, read_frames
 from sknumerai.datasets._feature_sets import get_feature_set
-from sknumerai.datasets._parquet import (
-    FrameBuilder,
-    RowCursor,
-    check_labels,
-    default_batch_size,
-    index_columns,
-    open_parquet,
-)
+from sknumerai.datasets._sources import ParquetParts, index_columns
 
 __all__ = ["EraReader"]
 
 
 class EraReader:
-    """The eras of a parquet file, read one at a time in bounded memory.
+    """The eras of parquet files, read one at a time in bounded memory.
 
     Iterating yields ``(era, frame)`` in the order in which eras first appear in the file; rows
     keep the order of the file. Every iteration reads the file anew. Memory holds one era and one
@@ -38,8 +31,8 @@ class EraReader:
 
     Parameters
     ----------
-    path : str or path-like
-        A parquet file with an era column.
+    path : str, path-like or sequence of these
+        A parquet file with an era column, a list of such files, a folder of parts or a glob.
     columns : sequence of str, default=None
         Columns to read. None means all, or those described under `feature_set`.
     feature_set : str, default=None
@@ -90,7 +83,7 @@ class EraReader:
 
     def __init__(
         self,
-        path: str | PathLike[str],
+        path: Source,
         columns: Sequence[str] | None = None,
         *,
         feature_set: str | None = None,
@@ -103,148 +96,79 @@ class EraReader:
         check_scalar(every, "every", Integral, min_val=1)
         if batch_size is not None:
             check_scalar(batch_size, "batch_size", Integral, min_val=1)
-        self.path = Path(path)
-        with open_parquet(path) as file:
-            schema = file.schema_arrow
-            self._schema = schema
-            self._index = index_columns(schema)
-            if era_column not in schema.names:
+        with ParquetParts(path) as parts:
+            self._label, self._folder = parts.label, parts.paths[0].parent
+            names = parts.schema.names
+            if era_column not in names:
                 raise ValueError(
-                    f"path={str(path)!r} has no era column {era_column!r}"
-                    f"{_did_you_mean(era_column, schema.names)}; name it with era_column=."
+                    f"{parts.label} has no era column {era_column!r}"
+                    f"{_did_you_mean(era_column, names)}; name it with era_column=."
                 )
-            for name in (era_column, *self._index):
-                check_labels(schema, name, path)
-            self.columns = self._choose_columns(columns, feature_set, features_json, era_column)
-            if file.metadata.num_rows == 0:
-                raise ValueError(f"path={str(path)!r} has no rows; download or write it again.")
-            self._codes, labels = _read_eras(file, era_column, path)
-        n_columns = len(self.columns) + len(self._index)
-        self._batch_size = batch_size or default_batch_size(n_columns)
-        chosen = _choose_eras(labels, eras, every, path)
-        self.eras = [labels[code] for code in chosen]
-        self._chosen = chosen
-        self.n_samples = int(np.isin(self._codes, chosen).sum())
+            index = index_columns(parts.schema)
+            available = [name for name in names if name not in index]
+            self.columns = self._choose_columns(
+                columns, available, index, feature_set, features_json, era_column
+            )
+        self._rows = EraRows(path, era_column)
+        self._batch_size = batch_size
+        groups = self._rows.groups
+        chosen = _choose_eras(groups.labels, eras, every, self._label)
+        self._groups = groups.take(chosen)
+        self.eras = list(self._groups.labels)
+        self.n_samples = int(np.isin(self._rows.codes, chosen).sum())
 
     def __len__(self) -> int:
         return len(self.eras)
 
     def __repr__(self) -> str:
         return (
-            f"EraReader({str(self.path)!r}, {len(self)} eras, {self.n_samples} rows, "
+            f"EraReader({self._label}, {len(self)} eras, {self.n_samples} rows, "
             f"{len(self.columns)} columns)"
         )
 
     def __iter__(self) -> Iterator[tuple[EraLabel, pd.DataFrame]]:
-        n_labels = int(self._codes.max()) + 1
-        counts = np.bincount(self._codes, minlength=n_labels)
-        first = np.full(n_labels, len(self._codes))
-        np.minimum.at(first, self._codes, np.arange(len(self._codes)))
-        last = np.zeros(n_labels, dtype=np.int64)
-        last[self._codes] = np.arange(len(self._codes))
-        contiguous = last - first + 1 == counts
-        labels = dict(zip(self._chosen, self.eras, strict=True))
-
-        with open_parquet(self.path) as file:
-            cursor = self._cursor(file)
-            for group in self._groups(counts, contiguous):
-                if contiguous[group[0]]:
-                    rows = np.arange(first[group[0]], last[group[0]] + 1)
-                    yield labels[group[0]], self._read(cursor, rows)
-                    continue
-                rows = np.flatnonzero(np.isin(self._codes, group))
-                frame = self._read(self._cursor(file), rows)
-                for code in group:
-                    yield labels[code], frame[self._codes[rows] == code]
+        return zip(self.eras, self._frames(self._groups.rows), strict=True)
 
     def read(self) -> pd.DataFrame:
         """All chosen eras in one frame, rows in the order of the file."""
-        rows = np.flatnonzero(np.isin(self._codes, self._chosen))
-        with open_parquet(self.path) as file:
-            return self._read(self._cursor(file), rows)
+        (frame,) = self._frames([self._groups.indices(range(len(self)))])
+        return frame
 
-    def _groups(self, counts: np.ndarray, contiguous: np.ndarray) -> Iterator[list[int]]:
-        """Chosen eras in order, scattered neighbours together as far as one batch holds them.
-
-        Scattered eras need a pass through the file; this saves most passes where eras are small.
-        """
-        group: list[int] = []
-        for code in self._chosen:
-            fits = counts[group].sum() + counts[code] <= self._batch_size
-            if group and (contiguous[code] or contiguous[group[0]] or not fits):
-                yield group
-                group = []
-            group.append(code)
-        if group:
-            yield group
-
-    def _cursor(self, file: Any) -> RowCursor:
-        return RowCursor(file, [*self.columns, *self._index], self._batch_size, self.path)
-
-    def _read(self, cursor: RowCursor, rows: np.ndarray) -> pd.DataFrame:
-        builder = FrameBuilder(self._schema, self.columns, self._index, len(rows))
-        for batch in cursor.pieces(rows):
-            builder.add(batch)
-        return builder.frame(rows)
+    def _frames(self, rows: Sequence[Rows]) -> Iterator[pd.DataFrame]:
+        parts, index = self._rows.parts, self._rows.index
+        return read_frames(parts, self.columns, index, rows, self._batch_size)
 
     def _choose_columns(
         self,
         columns: Sequence[str] | None,
+        available: list[str],
+        index: list[str],
         feature_set: str | None,
         features_json: str | PathLike[str] | None,
         era_column: str,
     ) -> list[str]:
-        available = [name for name in self._schema.names if name not in self._index]
         if isinstance(columns, str):
             raise ValueError(f"columns must be a list of names; found the str {columns!r}.")
         if columns is None and feature_set is None:
             return available
         if columns is not None:
-            names = [name for name in columns if name not in self._index]
+            names = [name for name in columns if name not in index]
             targets: list[str] = []
         else:
             names = [name for name in available if name in (era_column, "data_type")]
             targets = [name for name in available if name.startswith("target")]
         if feature_set is not None:
-            source = features_json or self.path.parent / "features.json"
+            source = features_json or self._folder / "features.json"
             names += get_feature_set(source, feature_set)
         names = list(dict.fromkeys(names + targets))
         if not names:
             raise ValueError("columns is empty; name at least one column, or pass None for all.")
-        _check_columns(names, available, self.path, feature_set)
+        _check_columns(names, available, self._label, feature_set)
         return names
 
 
-def _read_eras(file: Any, era_column: str, path: Any) -> tuple[np.ndarray, list[Any]]:
-    """Era number of every row, numbered by first appearance, and the labels."""
-    pc = import_optional("pyarrow.compute", extra="data")
-    pa = import_optional("pyarrow", extra="data")
-    codes = np.empty(file.metadata.num_rows, dtype=np.int32)
-    numbers: dict[Any, int] = {}
-    cursor = RowCursor(file, [era_column], 2**18, path)
-    done = 0
-    for batch in cursor.pieces(np.arange(len(codes))):
-        column = batch.column(era_column)
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        missing = pc.is_null(column, nan_is_null=True)
-        if count := pc.sum(missing).as_py():
-            row = done + missing.index(True).as_py()
-            raise ValueError(
-                f"era column {era_column!r} of path={str(path)!r} has missing values, first at row "
-                f"{row} ({count} in {len(column)} rows read); give every row an era."
-            )
-        encoded = column.dictionary_encode()
-        known = [
-            numbers.setdefault(label, len(numbers)) for label in encoded.dictionary.to_pylist()
-        ]
-        codes[done : done + len(column)] = np.array(known)[encoded.indices.to_numpy()]
-        done += len(column)
-    return codes, list(numbers)
-
-
 def _choose_eras(
-    labels: list[Any], eras: Iterable[EraLabel] | None, every: int, path: Any
+    labels: list[Any], eras: Iterable[EraLabel] | None, every: int, source: str
 ) -> list[int]:
     """Numbers of the chosen eras in order of first appearance."""
     if eras is None:
@@ -256,7 +180,7 @@ def _choose_eras(
     missing = [era for era in wanted if era not in known]
     if missing:
         raise ValueError(
-            f"eras: {len(missing)} of {len(wanted)} labels are not in path={str(path)!r}, first "
+            f"eras: {len(missing)} of {len(wanted)} labels are not in {source}, first "
             f"{missing[0]!r}; its {len(labels)} eras are {labels[0]!r} to {labels[-1]!r}."
         )
     if not wanted:
@@ -266,7 +190,7 @@ def _choose_eras(
 
 
 def _check_columns(
-    names: list[str], available: list[str], path: Any, feature_set: str | None
+    names: list[str], available: list[str], source: str, feature_set: str | None
 ) -> None:
     missing = [name for name in names if name not in set(available)]
     if not missing:
@@ -275,7 +199,7 @@ def _check_columns(
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
     origin = "" if feature_set is None else f" (with feature_set={feature_set!r})"
     raise ValueError(
-        f"columns{origin}: {len(missing)} of {len(names)} are not in path={str(path)!r}: "
+        f"columns{origin}: {len(missing)} of {len(names)} are not in {source}: "
         f"{listed}{more}; name columns that the file has."
     )
 

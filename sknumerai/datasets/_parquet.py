@@ -1,87 +1,16 @@
-"""Rows of a parquet file by number, in bounded memory; no eras here."""
+"""Rows of parquet files by number, in bounded memory; no eras here."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from os import PathLike
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from sknumerai._optional import import_optional
-
-NO_METADATA = "the parquet file is not as pandas writes it"
-COLUMN_BUFFER = 2**16  # bytes read at a time for each column
-
-
-def open_parquet(path: str | PathLike[str]) -> Any:
-    """Open a parquet file, or say why it is none."""
-    pa = import_optional("pyarrow", extra="data")
-    pq = import_optional("pyarrow.parquet", extra="data")
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"path={str(path)!r} is a folder; pass one parquet file of it.")
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"path={str(path)!r} does not exist; check it or download the file."
-        )
-    if path.stat().st_size == 0:
-        raise ValueError(f"path={str(path)!r} is empty (0 bytes); download or write it again.")
-    try:
-        # Through small buffers, and not ahead: the compressed columns of a large row group never
-        # lie in memory together. Mapped pages would, as far as the process is billed for them.
-        file = pq.ParquetFile(path, buffer_size=COLUMN_BUFFER, pre_buffer=False)
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(
-            f"path={str(path)!r} is not a complete parquet file ({_first_line(error)}); download "
-            "or write it again."
-        ) from error
-    check_names_differ(file.schema_arrow.names, path)
-    return file
-
-
-def check_names_differ(names: list[str], path: str | PathLike[str]) -> None:
-    """Insist on another name for each column of a file."""
-    counts = Counter(names)
-    repeated = [name for name, count in counts.items() if count > 1]
-    if repeated:
-        raise ValueError(
-            f"path={str(path)!r} has {len(names) - len(counts)} columns with a name that another "
-            f"column has, first {repeated[0]!r}; keep one column each."
-        )
-
-
-def check_labels(schema: Any, name: str, path: str | PathLike[str]) -> None:
-    """Insist on one label in each row of a column, not on a list or a record of them."""
-    pa = import_optional("pyarrow", extra="data")
-    kind = schema.field(name).type
-    if pa.types.is_nested(getattr(kind, "value_type", kind)) or pa.types.is_nested(kind):
-        raise ValueError(
-            f"column {name!r} of path={str(path)!r} holds no single labels (type {kind}); write "
-            "one text or number per row."
-        )
-
-
-def index_columns(schema: Any) -> list[str]:
-    """Columns that hold the index: those of pandas, else ``id``, else none."""
-    try:
-        stored = list((schema.pandas_metadata or {}).get("index_columns", []))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{NO_METADATA} ({_first_line(error)}); write it again.") from error
-    names = [name for name in stored if isinstance(name, str) and name in schema.names]
-    return names or [name for name in ("id",) if name in schema.names]
-
-
-def to_frame(table: Any) -> pd.DataFrame:
-    """A pyarrow table as pandas wrote it."""
-    try:
-        frame: pd.DataFrame = table.to_pandas()
-        return frame
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"{NO_METADATA} ({_first_line(error)}); write it again.") from error
+from sknumerai._typing import Array
+from sknumerai.datasets._sources import ParquetParts, first_line
 
 
 def default_batch_size(n_columns: int) -> int:
@@ -90,26 +19,23 @@ def default_batch_size(n_columns: int) -> int:
 
 
 class RowCursor:
-    """Reads chosen rows of a parquet file, forward only.
+    """Reads chosen rows of parquet files: forward; backward by starting a row group anew.
 
     Holds one batch of at most `batch_size` rows and skips row groups that hold no chosen row,
     however large the row groups are.
     """
 
-    def __init__(self, file: Any, columns: list[str], batch_size: int, path: Any):
-        self._file = file
+    def __init__(self, parts: ParquetParts, columns: list[str], batch_size: int):
+        self._parts = parts
         self._columns = columns
         self._batch_size = batch_size
-        self._path = path
-        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-        self._starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         self._row_group = -1
         self._batches: Iterator[Any] = iter(())
         self._batch: Any = None
         self._offset = 0
 
-    def pieces(self, rows: np.ndarray) -> Iterator[Any]:
-        """Record batches that together hold `rows`, ascending numbers in the file."""
+    def pieces(self, rows: Array) -> Iterator[Any]:
+        """Record batches that together hold `rows`, ascending numbers."""
         done = 0
         while done < len(rows):
             self._advance(int(rows[done]))
@@ -122,14 +48,12 @@ class RowCursor:
             done = stop
 
     def _advance(self, row: int) -> None:
-        row_group = int(np.searchsorted(self._starts, row, side="right")) - 1
-        if row_group != self._row_group:
-            self._batches = self._file.iter_batches(
-                batch_size=self._batch_size, row_groups=[row_group], columns=self._columns
-            )
-            self._row_group = row_group
+        row_group = int(np.searchsorted(self._parts.starts, row, side="right")) - 1
+        if row_group != self._row_group or row < self._offset:
             self._batch = None
-            self._offset = int(self._starts[row_group])
+            self._batches = self._parts.batches(row_group, self._columns, self._batch_size)
+            self._row_group = row_group
+            self._offset = int(self._parts.starts[row_group])
         while self._batch is None or row >= self._offset + self._batch.num_rows:
             self._offset += self._batch.num_rows if self._batch is not None else 0
             self._batch = None  # free it before the next one is read
@@ -141,9 +65,70 @@ class RowCursor:
             return next(self._batches)
         except (pa.ArrowException, OSError, StopIteration) as error:
             raise ValueError(
-                f"path={str(self._path)!r} is damaged in row group {self._row_group} "
-                f"({_first_line(error)}); download or write it again."
+                f"{self._parts.name(self._row_group)} ({first_line(error)}); download or write it "
+                "again."
             ) from error
+
+
+class Builder(Protocol):
+    """What collects record batches into one table."""
+
+    def add(self, batch: Any) -> None:
+        """Append the rows of a record batch."""
+
+    def finish(self, row_numbers: Array) -> Any:
+        """The table of the rows of these numbers."""
+
+
+class BlockBuilder:
+    """Collects columns of numbers into one column-major array, each number copied once.
+
+    Parameters
+    ----------
+    columns : list of str
+        Of integers or floats.
+    types : set of dtype
+        Theirs. Several become one that holds them all; integers that are missing make it floats.
+    n_rows : int
+    """
+
+    def __init__(self, columns: list[str], types: set[np.dtype[Any]], n_rows: int):
+        self._columns, self._n_rows, self._filled = columns, n_rows, 0
+        self._uniform = len(types) == 1
+        self._dtype = np.result_type(*types)
+        self._block: Array | None = None
+
+    def add(self, batch: Any) -> None:
+        """Append the rows of a record batch."""
+        batch = batch.select(self._columns)
+        complete = not any(column.null_count for column in batch.columns)
+        whole = self._block is None and batch.num_rows == self._n_rows
+        values = None
+        if complete and self._uniform:
+            values = batch.to_tensor(row_major=False).to_numpy().T
+        if values is not None and whole:
+            self._block = values
+        else:
+            self._copy(batch, values)
+        self._filled += batch.num_rows
+
+    def _copy(self, batch: Any, values: Array | None) -> None:
+        if self._block is None:
+            self._block = np.empty((len(self._columns), self._n_rows), self._dtype)
+        rows = slice(self._filled, self._filled + batch.num_rows)
+        if values is not None:
+            self._block[:, rows] = values
+            return
+        for j, column in enumerate(batch.columns):
+            if column.null_count:
+                self._block = with_missing(self._block)
+            self._block[j, rows] = column.to_numpy(zero_copy_only=False)
+
+    def finish(self, row_numbers: Array) -> Array:
+        """The array of shape (n_rows, n_columns)."""
+        assert self._filled == self._n_rows == len(row_numbers)
+        assert self._block is not None
+        return self._block.T
 
 
 class FrameBuilder:
@@ -155,6 +140,7 @@ class FrameBuilder:
 
     def __init__(self, schema: Any, columns: list[str], index: list[str], n_rows: int):
         pa = import_optional("pyarrow", extra="data")
+        self._schema = schema
         self._columns = columns
         self._index = index
         self._n_rows = n_rows
@@ -180,22 +166,22 @@ class FrameBuilder:
     def add(self, batch: Any) -> None:
         """Append the rows of a record batch."""
         for name, chunks in self._chunks.items():
-            chunks.append(batch.column(name))
+            kind, column = self._schema.field(name).type, batch.column(name)
+            # parts by several writers may hold text of several kinds
+            chunks.append(column if column.type == kind else column.cast(kind))
         rows = slice(self._filled, self._filled + batch.num_rows)
         for i, (names, block) in enumerate(self._runs):
             if block is None:
                 continue
             for j, name in enumerate(names):
                 values = batch.column(name)
-                if values.null_count and block.dtype.kind in "iu":
-                    # Integers cannot be missing: floats that hold them exactly can.
-                    exact = np.float32 if block.dtype.itemsize <= 2 else np.float64
-                    block = block.astype(exact)
+                if values.null_count:
+                    block = with_missing(block)
                     self._runs[i] = (names, block)
                 block[j, rows] = values.to_numpy(zero_copy_only=False)
         self._filled += batch.num_rows
 
-    def frame(self, row_numbers: np.ndarray) -> pd.DataFrame:
+    def finish(self, row_numbers: Array) -> pd.DataFrame:
         """The frame; without an index in the file it is indexed by row number in the file."""
         assert self._filled == self._n_rows == len(row_numbers)
         index = self._make_index(row_numbers)
@@ -206,9 +192,9 @@ class FrameBuilder:
                 parts.append(pd.Series(values.array, index=index, name=names[0]))
             else:
                 parts.append(pd.DataFrame(block.T, index=index, columns=names, copy=False))
-        return pd.concat(parts, axis=1)
+        return pd.concat(parts, axis=1) if parts else pd.DataFrame(index=index)
 
-    def _make_index(self, row_numbers: np.ndarray) -> pd.Index:
+    def _make_index(self, row_numbers: Array) -> pd.Index:
         if not self._index:
             first, n = int(row_numbers[0]), len(row_numbers)
             if int(row_numbers[-1]) - first + 1 == n:
@@ -229,6 +215,8 @@ class FrameBuilder:
         return series
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
+def with_missing(block: Array) -> Array:
+    """The same numbers in a type that has NaN, too: integers cannot be missing."""
+    if block.dtype.kind == "f":
+        return block
+    return block.astype(np.float32 if block.dtype.itemsize <= 2 else np.float64)

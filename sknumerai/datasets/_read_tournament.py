@@ -7,14 +7,14 @@ from os import PathLike
 
 import pandas as pd
 
-from sknumerai._typing import EraLabel
+from sknumerai._typing import EraLabel, Source
 from sknumerai.datasets._era_reader import EraReader
 
 __all__ = ["iter_eras", "read_tournament"]
 
 
 def iter_eras(
-    path: str | PathLike[str],
+    path: Source,
     columns: Sequence[str] | None = None,
     *,
     feature_set: str | None = None,
@@ -31,8 +31,8 @@ def iter_eras(
 
     Parameters
     ----------
-    path : str or path-like
-        A parquet file with an era column.
+    path : str, path-like or sequence of these
+        A parquet file with an era column, a list of such files, a folder of parts or a glob.
     columns : sequence of str, default=None
         Columns to read. None means all, or those described under `feature_set`.
     feature_set : str, default=None
@@ -88,7 +88,7 @@ def iter_eras(
 
 
 def read_tournament(
-    path: str | PathLike[str],
+    path: Source,
     *,
     columns: Sequence[str] | None = None,
     feature_set: str | None = None,
@@ -103,8 +103,8 @@ def read_tournament(
 
     Parameters
     ----------
-    path : str or path-like
-        A parquet file with an era column.
+    path : str, path-like or sequence of these
+        A parquet file with an era column, a list of such files, a folder of parts or a glob.
     columns : sequence of str, default=None
         Columns to read beside the era column, which is always read. None means all, or those
         described under `feature_set`.

@@ -191,8 +191,8 @@ def test_features_without_ids_eras_or_rows(clip, validation, tmp_path):
     assert "--single-era" in message
     path = write_features(validation.set_index("era", append=True), tmp_path)
     assert "has the era column 'era' as its index" in clip(features=path)
-    path = write_features(validation.set_index("target", append=True), tmp_path)
-    assert "no index of ids" in clip(features=path, feature_columns="^feature")
+    many = validation.rename_axis("stock").set_index("target", append=True)
+    assert "no index of ids" in clip(features=write_features(many, tmp_path))
     path = write_features(validation.reset_index().set_index("era"), tmp_path)
     assert "has the era column 'era' as its index" in clip(features=path)
     path = write_features(validation.iloc[:0], tmp_path)
@@ -266,7 +266,7 @@ def test_unexpected_errors_are_not_hidden(run, monkeypatch, tournament, tmp_path
     def fail(*_, **__):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("sknumerai.cli._stream.clipped_predictions", fail)
+    monkeypatch.setattr("sknumerai.streaming._clip_files.clipped_predictions", fail)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         run(
             *("clip", "--predictions", tournament.validation_example_preds),

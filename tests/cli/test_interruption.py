@@ -18,7 +18,7 @@ START = "import sys; from sknumerai.cli import main; "
 SIGNAL = "import os, signal; os.kill(os.getpid(), signal.{name})"
 WHERE = {
     "while eras are computed": (
-        "import sknumerai.cli._stream as module\n"
+        "import sknumerai.streaming._clip_files as module\n"
         "kernel = module.clipped_predictions\n"
         "calls = []\n"
         "def clipped(*arguments, **options):\n"
@@ -86,13 +86,13 @@ def test_kill_leaves_nothing_that_looks_complete(arguments, tmp_path, where):
 def test_interrupt_with_several_jobs(arguments, tmp_path):
     slow = (
         "import time\n"
-        "import sknumerai.cli._features as module\n"
-        "block = module.FeatureFile._block\n"
+        "import sknumerai.datasets._parquet as module\n"
+        "block = module.BlockBuilder.finish\n"
         "def slow(*arguments):\n"
         "    print('reading', file=sys.stderr, flush=True)\n"
         "    time.sleep(30)\n"
         "    return block(*arguments)\n"
-        "module.FeatureFile._block = slow\n"
+        "module.BlockBuilder.finish = slow\n"
     )
     code = f"import sys\n{slow}\n{START} sys.exit(main())"
     process = start("-c", code, *arguments, "--n-jobs", 2)

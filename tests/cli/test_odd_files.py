@@ -157,8 +157,8 @@ def test_files_that_are_refused(refused, clip, tmp_path, name):
 @pytest.mark.parametrize(
     "text", ['{"index_columns": ["id"], "columns": 3}', '{"index_columns": ["no"], "columns": []}']
 )
-def test_metadata_that_pandas_cannot_read(refused, clip, text):
-    assert "is not as pandas writes it" in refused(*clip(with_metadata(text), "--single-era"))
+def test_metadata_that_pandas_cannot_read_are_not_needed(run, clip, text):
+    assert run(*clip(with_metadata(text), "--single-era")).code == 0
 
 
 TABLES = {
@@ -170,8 +170,8 @@ TABLES = {
     "UTF-16": (csv("1").encode("utf-16"), "this is no CSV"),
     "zeros": (b"\0" * 1000, "this is no CSV"),
     "codes for terminals": (b"a,b\n\x1b[31m" + b"x" * 5000 + b"\n", "[31mxxx"),
-    "booleans": (csv("true"), "does not hold numbers (dtype bool)"),
-    "days": (csv("2020-01-01"), "does not hold numbers (dtype object, 240 of 240"),
+    "booleans": (csv("true"), "does not hold numbers (type bool"),
+    "days": (csv("2020-01-01"), "does not hold numbers (type date32[day], 240 of 240"),
     "1e400": (csv("1e400"), "has 240 infinite of 240 predictions"),
     "1e308": (csv("1e308"), "has 240 larger than 1e+100 of 240 predictions"),
     "long number": (csv("9" * 1000), "has 240 infinite of 240 predictions"),
@@ -253,7 +253,7 @@ ARGUMENTS = {
     "flag with a value": (["--quiet=1"], "does not take a value"),
     "no value": (["--predictions"], "requires an argument"),
     "empty output": (["--output", ""], "--output . has no extension"),
-    "folder as features": (["--features", "."], "--features . has no extension"),
+    "folder as features": (["--features", "."], "--features . is a folder without .parquet files"),
     "long predictions": (["--predictions", "x" * 300 + ".csv"], "(File name too long)"),
     "long features": (
         ["--features", "x" * 300 + ".parquet"],

@@ -78,18 +78,19 @@ def test_a_narrow_encoding_is_no_reason_to_stop(shell, tmp_path):
     assert (tmp_path / "ü.csv").exists()
 
 
-def test_a_lost_worker_is_one_sentence(tournament, tmp_path):
+def test_a_lost_worker_is_one_sentence(good_files, tmp_path):
     code = (
         "import os, sys\n"
-        "import sknumerai.cli._stream as module\n"
+        "import sknumerai.streaming._contribution_files as module\n"
         "def lost(*arguments, **options):\n"
         "    os.kill(os.getpid(), 9)\n"
-        "module.clip_era = lost\n"
+        "module.contribution_era = lost\n"
         "from sknumerai.cli import main\n"
         "sys.exit(main())\n"
     )
-    words = ["clip", "--predictions", tournament.validation_example_preds, "--quiet"]
-    words += ["--features", tournament.validation, "--output", tmp_path / "output.csv"]
+    words = ["tc", "--quiet", "--output", tmp_path / "output.csv"]
+    for name in ("users", "stakes", "returns"):
+        words += [f"--{name}", good_files[name]]
     result = subprocess.run(
         [sys.executable, "-c", code, *map(str, words), "--n-jobs", "2"],
         env=os.environ | {"PYTHONPATH": str(Path(sknumerai.__file__).parents[1])},
@@ -107,7 +108,7 @@ def test_memory_that_does_not_suffice_is_one_sentence(refused, tournament, tmp_p
     def fail(*_):
         raise MemoryError("Unable to allocate 1 TiB")
 
-    monkeypatch.setattr("sknumerai.cli._features.FeatureFile._block", fail)
+    monkeypatch.setattr("sknumerai.datasets._parquet.BlockBuilder.finish", fail)
     message = refused(
         *("clip", "--predictions", tournament.validation_example_preds),
         *("--features", tournament.validation, "--output", tmp_path / "output.csv"),

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sknumerai.datasets._parquet import RowCursor
 from sknumerai.metrics import era_table, score_summary
 
 TITLES = {
@@ -106,21 +107,20 @@ def test_report(run, write, all_files, predictions, expected):
 def test_only_what_was_given_is_computed_and_read(
     run, write, tmp_path, tournament, predictions, expected, monkeypatch
 ):
-    from sknumerai.datasets import EraReader
+    columns = set()
 
-    columns = []
+    class Cursor(RowCursor):
+        def __init__(self, parts, names, batch_size):
+            columns.update(names)
+            super().__init__(parts, names, batch_size)
 
-    def reader(path, names, **options):
-        columns.append(names)
-        return EraReader(path, names, **options)
-
-    monkeypatch.setattr("sknumerai.cli._score_inputs.EraReader", reader)
+    monkeypatch.setattr("sknumerai.datasets._era_rows.RowCursor", Cursor)
     output = tmp_path / "output.csv"
     arguments = ("--targets", tournament.validation, "--per-era", output, "--quiet")
     result = run("score", "--predictions", write(predictions), *arguments)
     assert (result.code, result.out, result.err) == (0, "", "")
     assert_same(read(output), expected[["numerai_corr"]])
-    assert columns == [["era", "target"]]
+    assert columns == {"id", "era", "target"}
 
 
 def test_order_of_rows_and_types_of_ids_and_eras_do_not_matter(

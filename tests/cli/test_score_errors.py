@@ -138,7 +138,8 @@ def test_meta_model_and_benchmark(score, write, tournament, predictions, validat
     assert f"--meta-model {path} has 4 NaN of 240 predictions" in score(meta_model=path)
     path = write(predictions, "benchmark.parquet")
     message = score(benchmark=path)
-    assert f"--benchmark {path} has 2 numeric columns ('linear', 'other'); name one" in message
+    assert f"--benchmark {path} has no column 'prediction' and 2 other numeric ones" in message
+    assert "(columns: 'linear', 'other'); name one with --benchmark-column" in message
     assert "--benchmark-column 'x' is not in --benchmark" in score(
         benchmark=path, benchmark_column="x"
     )

@@ -24,7 +24,7 @@ CODES = {"SIGTERM": 143, "SIGINT": 130}
 DRIVER = """
 import json, os, signal, sys, time
 import pyarrow.csv, pyarrow.parquet
-from sknumerai.cli import _app, _score, _stream, main
+from sknumerai.cli import _app, _score, main
 
 def start(arguments, log):
     pid = os.fork()

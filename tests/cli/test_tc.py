@@ -153,26 +153,20 @@ def test_order_of_rows_and_eras_and_the_writer_do_not_matter(run, save, tmp_path
 
 
 def test_eras_are_read_one_at_a_time(run, save, monkeypatch):
-    from sknumerai.cli import _tc_rows
-    from sknumerai.datasets import EraReader
+    from sknumerai.datasets._parquet import BlockBuilder, FrameBuilder
 
-    whole, streamed = [], []
+    shapes = []
+    for builder in (BlockBuilder, FrameBuilder):
 
-    class Reader(EraReader):
-        def read(self):
-            whole.append(self.columns)
-            return super().read()
+        def finish(self, rows, finish=builder.finish):
+            table = finish(self, rows)
+            shapes.append(table.shape)
+            return table
 
-        def __iter__(self):
-            for era, frame in super().__iter__():
-                streamed.append((era, frame.shape[1]))
-                yield era, frame
-
-    monkeypatch.setattr(_tc_rows, "EraReader", Reader)
+        monkeypatch.setattr(builder, "finish", finish)
     result = run("tc", *save(*BASIC, "exposures"), *FEW_ROUNDS)
     assert result.code == 0, result.err
-    assert whole == [["era"], ["era"]]
-    assert streamed == [(f"000{era}", width) for era in (1, 2, 3) for width in (24, 5)]
+    assert shapes == [(40, 24), (40, 5)] * 3
 
 
 def test_one_covariance_and_its_names_of_rows(run, save, tmp_path, market):

@@ -35,7 +35,10 @@ class TestErrors:
             (("--feature-set", "small"), "--feature-set is of use with --exposures only"),
             (("--covariance", "c.csv"), "--covariance is of use with --loadings only"),
             (("--sector-neutral",), "--sector-neutral is of use with --sector-column only"),
-            (("--sector-column", "s"), "--sector-column is of use with --loadings or --exposures"),
+            (
+                ("--sector-column", "s", "--sector-neutral"),
+                "--sector-column is of use with --loadings or --exposures",
+            ),
             (("--max-turnover", "1"), "--max-turnover is of use with --previous-column only"),
             (("--transaction-costs", "1"), "is of use with --previous-column only"),
             (("--era-column", "week"), "has no era column 'week'"),
@@ -145,11 +148,13 @@ class TestErrors:
             bad.iloc[50, column] = np.nan
             message = tc(*options, files=files, **{table: bad})
             assert "1 NaN or infinite of " in message
-            assert f"in era 0002, first in column {bad.columns[column]!r} at id" in message
+            assert "In era 0002: --" in message
+            assert f"first in column {bad.columns[column]!r} at id" in message
         bad = tables["loadings"].copy()
         bad.iloc[:2, bad.columns.get_loc("sector")] = None
         message = tc(*options, files=files, loadings=bad)
-        assert "2 of 40 rows without 'sector' in era 0001" in message
+        assert "In era 0001: --loadings" in message
+        assert "2 of 40 rows without 'sector'" in message
         message = tc(*options, files=files, loadings=tables["loadings"].assign(variance=0.0))
         assert "In era 0001: --specific-column must be positive; 40 of 40" in message
         bad = tables["exposures"].assign(era=np.tile(["1", "2", "3"], 40))
@@ -166,7 +171,7 @@ class TestErrors:
         assert "--specific-column 'sector' of --loadings" in message
         bad = tables["loadings"][["era", "variance"]]
         message = tc("--specific-column", "variance", files=(*BASIC, "loadings"), loadings=bad)
-        assert "has no numeric column but those that other options name" in message
+        assert "has no numeric column but those that other arguments name" in message
 
     def test_covariance(self, tc, tables):
         options, files = RISK_OPTIONS, (*BASIC, *RISK)
@@ -194,14 +199,16 @@ class TestErrors:
         assert "In era 0001: No portfolio meets these limits together: --budget, --max-" in message
 
 
-@pytest.mark.parametrize("where", ["_tc_job.contributions_of_era", "_process.os.replace"])
+@pytest.mark.parametrize(
+    "where", ["streaming._contribution_files.contributions_of_era", "cli._process.os.replace"]
+)
 def test_interrupt_leaves_nothing(run, save, tmp_path, monkeypatch, where):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
     files = save(*BASIC)
     before = sorted(tmp_path.iterdir())
-    monkeypatch.setattr(f"sknumerai.cli.{where}", interrupt)
+    monkeypatch.setattr(f"sknumerai.{where}", interrupt)
     result = run("tc", *files, *FEW_ROUNDS, "--output", tmp_path / "output.csv")
     assert result.code == 130
     assert result.out == ""

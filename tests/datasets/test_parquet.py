@@ -225,8 +225,9 @@ def test_errors_come_with_the_call(tmp_path, read):
 
     with pytest.raises(FileNotFoundError, match=r"absent\.parquet' does not exist; check it"):
         read(tmp_path / "absent.parquet")
-    with pytest.raises(ValueError, match="is a folder; pass one parquet file"):
-        read(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"is a folder without \.parquet files; name ano"):
+        read(tmp_path / "empty")
     with pytest.raises(ValueError, match=r"1 of .*'feature_amber_ferm' .did you mean 'feature_amb"):
         read(path, columns=["feature_amber_ferm", "era"])
     with pytest.raises(ValueError, match=r"7 of 8 .* and 2 more"):

@@ -101,7 +101,7 @@ def test_no_abort_and_no_uncertified_number():
 
 @pytest.mark.parametrize("operand", [np.zeros((0, 0)), np.zeros((5, 0)), np.zeros((0, 5))])
 def test_empty_operands_do_not_reach_lapack(operand, monkeypatch):
-    for library in ("blas", "lapack"):
+    for library in ("syrk", "potrf", "lapack"):
         monkeypatch.delattr(linalg, library)
     square = operand[:0, :0]
     linalg.lower_gram(operand)

@@ -1,11 +1,14 @@
 """Numbers that can be computed with, and what is said of others."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from sknumerai._typing import Array
-from sknumerai.cli._errors import CommandError
+from sknumerai.streaming._ids import Ids
 
 LARGEST = 1e100
 
@@ -22,21 +25,16 @@ def describe_unusable(values: Array) -> str:
     return f"{int(unusable(values).sum())} {kind}"
 
 
-def check_numeric(column: pd.Series, source: str, column_option: str) -> None:
-    """Insist on a column of numbers."""
-    if is_numeric_dtype(column) and not is_bool_dtype(column):
-        return
-    example = ""
-    bad = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
-    if len(bad):
-        example = f", {len(bad)} of {len(column)}, first {bad.iloc[0]!r} at id {bad.index[0]!r}"
-    raise CommandError(
-        f"Column {column.name!r} of {source} does not hold numbers (dtype "
-        f"{column.dtype}{example}); convert it, or name others with {column_option}."
-    )
+def describe_text(column: Any, ids: Ids) -> str:
+    """How many values of an Arrow column are no numbers, and the first of them."""
+    series = column.to_pandas()
+    bad = np.flatnonzero(pd.to_numeric(series, errors="coerce").isna() & series.notna())
+    if not len(bad):
+        return ""
+    return f", {len(bad)} of {len(series)}, first {series.iloc[bad[0]]!r} at id {ids[bad[0]]!r}"
 
 
-def check_finite(values: Array, ids: pd.Index, names: list[str], source: str) -> None:
+def check_finite(values: Array, ids: Ids, names: list[str], source: str) -> None:
     """Insist on predictions that can be computed with."""
     bad = unusable(values)
     if not bad.any():
@@ -48,7 +46,7 @@ def check_finite(values: Array, ids: pd.Index, names: list[str], source: str) ->
         f"larger than {LARGEST:g}": int((bad & np.isfinite(values)).sum()),
     }
     found = " and ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    raise CommandError(
+    raise ValueError(
         f"{source} has {found} of {values.size} predictions, first in column "
         f"{names[column]!r} at id {ids[row]!r}; every row needs a finite prediction."
     )

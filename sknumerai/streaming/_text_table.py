@@ -65,3 +65,8 @@ def _titles(above: Sequence[tuple[str, int]], widths: Sequence[int]) -> str:
         parts.append(title.rjust(width))
         first += span
     return GAP.join(parts).rstrip()
+
+
+def count_of(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,248 @@
+"""Tables on disk as one: a parquet file, a list of files, a folder of parts, a glob."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sknumerai._optional import import_optional
+from sknumerai._typing import Array, Source
+
+PARQUET = (".parquet",)
+NO_METADATA = "the parquet file is not as pandas writes it"
+COLUMN_BUFFER = 2**16  # bytes read at a time for each column
+
+
+def name_source(argument: str, source: Source) -> str:
+    """What messages call a source."""
+    if isinstance(source, str | PathLike):
+        return f"{argument}={str(source)!r}"
+    paths = [str(path) for path in source]
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return f"{argument}={paths[0]!r}{more}" if paths else f"{argument}=[]"
+
+
+def find_parts(
+    source: Source, argument: str = "path", suffixes: Sequence[str] = PARQUET
+) -> list[Path]:
+    """The files of a source, in the order given, or by name in a folder and of a glob.
+
+    Parameters
+    ----------
+    source : str, path-like or sequence of these
+        A file, a folder of parts, or a pattern such as ``"data/era*.parquet"``.
+    argument : str
+        What messages call it.
+    suffixes : sequence of str
+        Of the files that are parts of a folder.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no file.
+    """
+    label = name_source(argument, source)
+    if not isinstance(source, str | PathLike):
+        if not source:
+            raise ValueError(f"{argument} is an empty list; name at least one file.")
+        parts = [part for each in source for part in find_parts(each, argument, suffixes)]
+        if len(set(parts)) < len(parts):
+            twice = next(part for part, count in Counter(parts).items() if count > 1)
+            raise ValueError(f"{argument} names {str(twice)!r} twice; name every file once.")
+        return parts
+    path = Path(source)
+    if os.path.isdir(path):  # pathlib's own raise errors for odd names
+        parts = sorted(
+            part
+            for part in path.iterdir()
+            if part.name.lower().endswith(tuple(suffixes)) and not part.name.startswith((".", "_"))
+        )
+        if not parts:
+            raise FileNotFoundError(
+                f"{label} is a folder without {' or '.join(suffixes)} files; name another one."
+            )
+        return parts
+    if os.path.exists(path) or not glob.has_magic(str(source)):
+        return [path]
+    parts = [Path(name) for name in sorted(glob.glob(str(source)))]
+    if not parts:
+        raise FileNotFoundError(f"{label} matches no file; check the pattern.")
+    return parts
+
+
+class ParquetParts:
+    """Parquet files with the same columns, as one table whose rows are numbered through.
+
+    One file is open at a time, by one thread: others use copies. Copied or pickled, it is the paths
+    and what is known of them.
+
+    Parameters
+    ----------
+    source : str, path-like or sequence of these
+        See `find_parts`.
+    argument : str
+        What messages call it.
+
+    Attributes
+    ----------
+    paths : list of Path
+    label : str
+        What messages call all of them.
+    schema : pyarrow.Schema
+        Of the first.
+    n_rows : int
+    starts : ndarray of shape (n_row_groups + 1,)
+        Number of the first row of each row group, and of all rows.
+    """
+
+    def __init__(self, source: Source, argument: str = "path"):
+        self.argument, self.label = argument, name_source(argument, source)
+        self.paths = find_parts(source, argument)
+        self._opened: tuple[int, Any] | None = None
+        self._groups: list[tuple[int, int]] = []  # part, and number in it, of each row group
+        sizes: list[int] = []
+        for number, path in enumerate(self.paths):
+            file = self.open(number)
+            if number == 0:
+                self.schema = file.schema_arrow
+            else:
+                _check_alike(self.schema, file.schema_arrow, self.paths[0], path, argument)
+            for i in range(file.num_row_groups):
+                self._groups.append((number, i))
+                sizes.append(file.metadata.row_group(i).num_rows)
+        self.starts: Array = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        self.n_rows = int(self.starts[-1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": None}
+
+    def __enter__(self) -> ParquetParts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def name(self, row_group: int) -> str:
+        """What messages call the file of a row group, and the row group."""
+        part, number = self._groups[row_group]
+        return f"{self.argument}={str(self.paths[part])!r} is damaged in row group {number}"
+
+    def open(self, part: int) -> Any:
+        """One of the files; what was opened before is closed."""
+        if self._opened is None or self._opened[0] != part:
+            self.close()
+            self._opened = part, open_parquet(self.paths[part], self.argument)
+        return self._opened[1]
+
+    def close(self) -> None:
+        """Close the file that is open; reading opens it again."""
+        if self._opened is not None:
+            self._opened[1].close()
+            self._opened = None
+
+    def batches(self, row_group: int, columns: list[str], batch_size: int) -> Any:
+        """Record batches of a row group."""
+        part, number = self._groups[row_group]
+        return self.open(part).iter_batches(
+            batch_size=batch_size, row_groups=[number], columns=columns, use_threads=False
+        )
+
+
+def open_parquet(path: str | PathLike[str], argument: str = "path") -> Any:
+    """Open a parquet file, or say why it is none."""
+    pa = import_optional("pyarrow", extra="data")
+    pq = import_optional("pyarrow.parquet", extra="data")
+    path = Path(path)
+    label = f"{argument}={str(path)!r}"
+    if not os.path.isfile(path):
+        what = "is no file" if os.path.exists(path) else "does not exist"
+        raise FileNotFoundError(f"{label} {what}; check it or download the file.")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{label} is empty (0 bytes); download or write it again.")
+    try:
+        # Through small buffers, and not ahead: the compressed columns of a large row group never
+        # lie in memory together. Mapped pages would, as far as the process is billed for them.
+        footer = _footer_of(path)
+        file = pq.ParquetFile(path, metadata=footer, buffer_size=COLUMN_BUFFER, pre_buffer=False)
+        _keep_footer(path, file.metadata)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(
+            f"{label} is not a complete parquet file ({first_line(error)}); download or write it "
+            "again."
+        ) from error
+    check_names_differ(file.schema_arrow.names, label)
+    return file
+
+
+# The last footer read: of a wide file it takes as long to parse as an era takes to read.
+_footer: tuple[tuple[str, int, int], Any] | None = None
+
+
+def _footer_of(path: Path) -> Any:
+    """The footer of a file, if it is the last that was read."""
+    known = _footer
+    return known[1] if known is not None and known[0] == _identity(path) else None
+
+
+def _keep_footer(path: Path, footer: Any) -> None:
+    global _footer
+    _footer = _identity(path), footer
+
+
+def _identity(path: Path) -> tuple[str, int, int]:
+    found = path.stat()
+    return str(path.resolve()), found.st_mtime_ns, found.st_size
+
+
+def check_names_differ(names: list[str], label: str) -> None:
+    """Insist on another name for each column of a file."""
+    counts = Counter(names)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        raise ValueError(
+            f"{label} has {len(names) - len(counts)} columns with a name that another column has, "
+            f"first {repeated[0]!r}; keep one column each."
+        )
+
+
+def index_columns(schema: Any) -> list[str]:
+    """Columns that hold the index: those of pandas, else ``id``, else none."""
+    try:
+        stored = list((schema.pandas_metadata or {}).get("index_columns", []))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{NO_METADATA} ({first_line(error)}); write it again.") from error
+    names = [name for name in stored if isinstance(name, str) and name in schema.names]
+    return names or [name for name in ("id",) if name in schema.names]
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, to be quoted."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")
+
+
+def _check_alike(first: Any, other: Any, one: Path, two: Path, argument: str) -> None:
+    """Insist on the same columns in every part; text may be of any kind of text."""
+    differing = set(first.names) ^ set(other.names)
+    if not differing:
+        differing = {
+            name
+            for name in first.names
+            if _plain(first.field(name).type) != _plain(other.field(name).type)
+        }
+    if differing:
+        raise ValueError(
+            f"{argument}: the parts {str(one)!r} and {str(two)!r} differ in {len(differing)} "
+            f"columns, such as {min(differing)!r}; pass parts with the same columns and types."
+        )
+
+
+def _plain(kind: Any) -> str:
+    return "string" if str(kind) in ("large_string", "string_view") else str(kind)
