@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from sknumerai._era_loop import naming_era, stream_eras
 from sknumerai._kernels.linalg import one_thread
+from sknumerai._optional import import_optional
 from sknumerai._parallel import Prefer, call_in_order
 from sknumerai._typing import EraLabel
 from sknumerai.exceptions import LostWorkersError
@@ -102,6 +103,7 @@ def compute(
     LostWorkersError
         If the executor lost its workers again and again.
     """
+    import_optional("pyarrow", extra="data").default_memory_pool().release_unused()
     total = len(task.labels)
     n_jobs = 1 if executor is None else executor
     if isinstance(n_jobs, int | np.integer):

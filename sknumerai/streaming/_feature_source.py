@@ -131,27 +131,29 @@ class FeatureSource(RowSource):
         super().__init__(source, "features", era_column, eras=eras)
         self.names = choice.names(self)
 
-    def match(self, ids: Ids) -> Matched:
+    def match(self, ids: Ids, source: str) -> Matched:
         """Find the rows of predictions among those of the features.
 
         Parameters
         ----------
         ids : Ids
             Of the predictions.
+        source : str
+            What messages call them.
 
         Raises
         ------
         ValueError
             If ids are repeated or not in the file, or an era is predicted in part.
         """
-        own, groups = self.read_ids(), self.groups
+        own, groups = self.ids, self.groups
         found = ids.locate(own)  # among the predictions, or -1
         there = np.zeros(len(ids), dtype=bool)
         there[found[found >= 0]] = True
         if not there.all():
             lost = np.flatnonzero(~there)
             raise ValueError(
-                f"{len(lost)} of {len(ids)} ids of {ids.source} are not in {self.label}, first "
+                f"{len(lost)} of {len(ids)} ids of {source} are not in {self.label}, first "
                 f"{ids.some(lost)}; pass the features of these rows."
             )
         predicted = [(found[rows] >= 0) for rows in groups.rows]
@@ -161,14 +163,14 @@ class FeatureSource(RowSource):
             lacking = ~predicted[partial[0]]
             numbers = np.arange(len(own))[groups.rows[partial[0]]]
             raise ValueError(
-                f"{len(partial)} of {len(chosen)} eras are predicted in part: {ids.source} lacks "
+                f"{len(partial)} of {len(chosen)} eras are predicted in part: {source} lacks "
                 f"{int(lacking.sum())} of the {len(lacking)} rows of "
                 f"{name_era(groups.labels[partial[0]])}, first {own[numbers[lacking][0]]!r}; "
                 "predict all rows of an era or none."
             )
+        del self.ids
         groups = groups.take(chosen)
-        matches = found.astype(np.int32) if len(ids) < 2**31 else found
-        return Matched(groups.labels, groups.rows, [matches[rows] for rows in groups.rows])
+        return Matched(groups.labels, groups.rows, [found[rows] for rows in groups.rows])
 
     def features(self, matched: Matched) -> Reading:
         """What reads the features of the eras that are predicted."""

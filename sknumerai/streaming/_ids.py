@@ -37,7 +37,7 @@ class Ids:
     def __init__(self, chunks: Sequence[Any], source: str):
         pa = import_optional("pyarrow", extra="data")
         self.source = source
-        values = pa.chunked_array(chunks).unify_dictionaries().combine_chunks()
+        values = pa.chunked_array(chunks)
         if pa.types.is_nested(values.type):
             raise ValueError(
                 f"{source} has ids such as {values[0].as_py()!r}; write one text or number per row."
@@ -45,7 +45,6 @@ class Ids:
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
         self.values = values
-        self._hashed: tuple[str, Array] | None = None
         self._check_missing()
         self._check_repeated()
 
@@ -59,26 +58,41 @@ class Ids:
         """The first of some rows' ids, for messages."""
         return list_some([self[row] for row in rows[: count + 1]], count)
 
-    def _texts(self) -> Iterator[Array]:
-        """Pieces of all ids, as text, since a CSV does not say whether its ids are numbers."""
-        pa = import_optional("pyarrow", extra="data")
-        exact = pa.types.is_integer(self.values.type) or pa.types.is_boolean(self.values.type)
+    def take(self, rows: Array) -> Ids:
+        """The ids of some rows, in another order."""
+        part = object.__new__(Ids)
+        part.source, part.values = self.source, self.values.take(rows)
+        return part
+
+    def pieces(self) -> Iterator[tuple[slice, Any]]:
+        """Rows and their ids, some at a time."""
         for start in range(0, len(self), AT_A_TIME):
             piece = self.values.slice(start, AT_A_TIME)
-            if exact:
-                piece = piece.cast(pa.string())
-            if not (exact or _is_text(self.values.type)):  # as pandas writes it
-                piece = pa.array(piece.to_pandas().astype(str), pa.string())
-            yield piece.to_numpy(zero_copy_only=False)
+            yield slice(start, start + len(piece)), piece
 
     def hashes(self, key: str) -> Array:
         """64 bits for each id, which depend on the key of 16 characters."""
-        if self._hashed is None or self._hashed[0] != key:
-            pieces = [
-                pd.util.hash_array(texts, hash_key=key, categorize=False) for texts in self._texts()
-            ]
-            self._hashed = key, np.concatenate(pieces)
-        return self._hashed[1]
+        found = np.empty(len(self), dtype=np.uint64)
+        for rows, piece in self.pieces():
+            found[rows] = pd.util.hash_array(_texts(piece), hash_key=key, categorize=False)
+        return found
+
+    def locate(self, others: Ids) -> Array:
+        """The rows of other ids among these, or -1; shape (len(others),), integers.
+
+        By hashes. That equal ones belong to equal ids is verified; where they do not, which none of
+        ten million tables will see, another key is tried.
+        """
+        if self.values.equals(others.values):
+            return np.arange(len(self), dtype=_row_type(len(self)))
+        whole = _as_one(self.values)
+        self.values = import_optional("pyarrow", extra="data").chunked_array([whole])
+        key = KEY
+        while True:
+            found = _locate(self.hashes(key), others, key)
+            if found is not None and _agree(whole, others, found):
+                return found
+            key = secrets.token_hex(8)
 
     def _check_missing(self) -> None:
         pc = import_optional("pyarrow.compute", extra="data")
@@ -91,12 +105,12 @@ class Ids:
             )
 
     def _check_repeated(self) -> None:
-        hashes = self.hashes(KEY)
-        in_order = np.sort(hashes)
+        in_order = self.hashes(KEY)
+        in_order.sort()
         again = in_order[1:][in_order[1:] == in_order[:-1]]
         if not len(again):
             return
-        suspects = np.flatnonzero(np.isin(hashes, again))
+        suspects = np.flatnonzero(np.isin(self.hashes(KEY), again))
         texts: Any = [str(self[row]) for row in suspects]
         repeated = pd.Index(texts).duplicated()
         if repeated.any():
@@ -105,49 +119,59 @@ class Ids:
                 f"first {self[suspects[repeated][0]]!r}; keep one row per id."
             )
 
-    def locate(self, others: Ids) -> Array:
-        """The rows of other ids among these, or -1; shape (len(others),), int64.
 
-        By hashes. That equal ones belong to equal ids is verified; where they do not, which none of
-        ten million tables will see, another key is tried.
-        """
-        if self.values.equals(others.values):
-            return np.arange(len(self))
-        key = KEY
-        while True:
-            found = _locate(self.hashes(key), others.hashes(key))
-            if found is not None and self._agree(others, found):
-                return found
-            key = secrets.token_hex(8)
-
-    def _agree(self, others: Ids, found: Array) -> bool:
-        """Whether all rows found have the ids that were looked for."""
-        there = np.flatnonzero(found >= 0)
-        own, other = self.take(found[there]), others.take(there)
-        if own.values.type == other.values.type:
-            return bool(own.values.equals(other.values))
-        pairs = zip(own._texts(), other._texts(), strict=True)
-        return all(np.array_equal(texts, as_well) for texts, as_well in pairs)
-
-    def take(self, rows: Array) -> Ids:
-        """The ids of some rows, in another order."""
-        part = object.__new__(Ids)
-        part.source, part.values, part._hashed = self.source, self.values.take(rows), None
-        return part
-
-
-def _locate(own: Array, others: Array) -> Array | None:
-    """Positions of hashes among others, or -1; None where the former are not unique."""
-    order, wanted = np.argsort(own), np.argsort(others)
-    own, others = own[order], others[wanted]
+def _locate(own: Array, others: Ids, key: str) -> Array | None:
+    """Positions of hashes, or -1, for other ids; None where the former are not unique."""
+    kind = _row_type(len(own))
+    order = np.argsort(own).astype(kind)
+    own.sort()
     if (own[1:] == own[:-1]).any():
         return None
-    place = np.searchsorted(own, others)  # both in order, which caches like
-    place[place == len(own)] = 0
-    found = np.empty(len(others), dtype=np.int64)
-    found[wanted] = np.where(own[place] == others, order[place], -1)
+    found = np.empty(len(others), dtype=kind)
+    for rows, piece in others.pieces():
+        hashes = pd.util.hash_array(_texts(piece), hash_key=key, categorize=False)
+        wanted = np.argsort(hashes)  # in order, they are looked up in order, which caches like
+        hashes = hashes[wanted]
+        place = np.searchsorted(own, hashes)
+        place[place == len(own)] = 0
+        found[rows.start + wanted] = np.where(own[place] == hashes, order[place], -1)
     return found
 
 
-def _is_text(kind: Any) -> bool:
-    return str(kind) in ("string", "large_string", "string_view")
+def _agree(own: Any, others: Ids, found: Array) -> bool:
+    """Whether all rows found have the ids that were looked for."""
+    for rows, piece in others.pieces():
+        there = np.flatnonzero(found[rows] >= 0)
+        ids = own.take(found[rows][there])
+        wanted = _as_one(piece if len(there) == len(piece) else piece.take(there))
+        if ids.type == wanted.type:
+            same = ids.equals(wanted)
+        else:
+            same = np.array_equal(_texts(ids), _texts(wanted))
+        if not same:
+            return False
+    return True
+
+
+def _row_type(n_rows: int) -> type[np.signedinteger]:
+    return np.int32 if n_rows < 2**31 else np.int64
+
+
+def _as_one(values: Any) -> Any:
+    """Chunks as one array."""
+    pa = import_optional("pyarrow", extra="data")
+    if not isinstance(values, pa.ChunkedArray):
+        return values
+    return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
+
+
+def _texts(piece: Any) -> Array:
+    """Ids as text, since a CSV does not say whether its ids are numbers."""
+    pa = import_optional("pyarrow", extra="data")
+    kind = piece.type
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        piece = piece.cast(pa.string())
+    elif str(kind) not in ("string", "large_string", "string_view"):  # as pandas writes it
+        piece = pa.array(piece.to_pandas().astype(str), pa.string())
+    texts: Array = _as_one(piece).to_numpy(zero_copy_only=False)
+    return texts

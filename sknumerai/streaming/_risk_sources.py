@@ -46,7 +46,8 @@ class RiskSource:
         ValueError
             If ids are missing, or the rows of an era are of several.
         """
-        found = users.rows_in(self.rows.read_ids())
+        found = users.rows_in(self.rows.ids)
+        del self.rows.ids
         codes = self.rows.rows.codes
         rows = []
         for label, selector in zip(users.eras.labels, users.eras.rows, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -86,28 +87,20 @@ class RowSource:
         self.numeric = [name for name in self.columns if is_number(schema.field(name).type)]
         self._source, self._argument, self._schema = source, argument, schema
         self._era_column = era_column if self.has_eras else None
-        self._rows: EraRows | None = None
 
-    @property
+    @cached_property
     def rows(self) -> EraRows:
         """Which rows are of which era; read when it is asked for."""
-        if self._rows is None:
-            self._rows = EraRows(self._source, self._era_column, self._argument)
-        return self._rows
+        return EraRows(self._source, self._era_column, self._argument)
 
     @property
     def groups(self) -> EraGroups:
         """The rows of every era, which have the labels of the file."""
         return self.rows.groups
 
-    def read_ids(self) -> Ids:
-        """Ids in the order of the files.
-
-        Raises
-        ------
-        ValueError
-            If an id is missing or repeated.
-        """
+    @cached_property
+    def ids(self) -> Ids:
+        """Ids in the order of the files; ValueError if one is missing or repeated."""
         return Ids(list(self.rows.chunks(self.id_column)), self.label)
 
     def type_of(self, column: str) -> Any:

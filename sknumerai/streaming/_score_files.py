@@ -18,7 +18,8 @@ from sknumerai.exceptions import ConstantPredictionWarning
 from sknumerai.metrics._catalogue import METRICS, PREDICTION, TARGET
 from sknumerai.streaming._execution import EraTask, compute
 from sknumerai.streaming._feature_source import FeatureChoice, FeatureSource, Matched
-from sknumerai.streaming._row_source import Reading
+from sknumerai.streaming._ids import Ids
+from sknumerai.streaming._row_source import Reading, RowSource
 from sknumerai.streaming._scored_rows import (
     ScoredRows,
     bring_together,
@@ -147,10 +148,14 @@ def score_files(
         )
         if file is not None
     }
-    rows = bring_together(own, *read_targets(targets, target_column, era_column), references)
-    n_rows, predicted = len(rows.ids), own.names
-    del own, references
-    order, task = _task(rows, source)
+    goal = RowSource(targets, "targets", era_column, eras="optional")
+    rows, ids = bring_together(own, *read_targets(goal, target_column, era_column), references)
+    predicted = own.names
+    if source is not None and features == targets:
+        source.ids = goal.ids  # which need not be read twice, nor kept
+    del own, goal, references
+    order, task = _task(rows, ids, source)
+    del ids
     kernel = partial(score_era, metrics=names)
     scores: list[dict[str, Array]] = [{}] * len(order)
     stream = compute(kernel, task, executor=executor, verbose=verbose)
@@ -158,7 +163,7 @@ def score_files(
         scores[i] = result
     table = _tabulate(scores, rows.labels, predicted, names)
     table.attrs = {
-        "n_rows": n_rows,
+        "n_rows": len(rows.targets),
         "n_features": 0 if source is None else len(source.names),
         "without_targets": rows.without_targets,
         "without_meta_model": rows.without("meta_model") if meta_model is not None else [],
@@ -203,13 +208,13 @@ def _choose_metrics(metrics: Sequence[str] | None, given: list[str]) -> list[str
     return list(dict.fromkeys(metrics))
 
 
-def _task(rows: ScoredRows, source: FeatureSource | None) -> tuple[list[int], EraTask]:
+def _task(rows: ScoredRows, ids: Ids, source: FeatureSource | None) -> tuple[list[int], EraTask]:
     """Positions of the eras, and their tables, in the order of the features if there are any."""
     order = list(range(len(rows.labels)))
     row_sets: Sequence[Any] = rows.rows
     readings: list[Reading] = []
     if source is not None:
-        matched = source.match(rows.ids)
+        matched = source.match(ids, rows.predicted)
         order, row_sets = _era_of_each(matched, rows, source), matched.predictions
         readings = [source.features(matched)]
 

@@ -42,11 +42,10 @@ class ScoredRows:
 
     Attributes
     ----------
-    source : str
-        What messages call the targets.
+    source, predicted : str
+        What messages call the targets, and the predictions.
     labels : list of length n_eras
     rows : list of slice
-    ids : Ids
     targets : ndarray of shape (n_rows, 1)
     predictions : ndarray of shape (n_rows, n_predictions)
     references : dict of ndarray of shape (n_rows, 1)
@@ -56,9 +55,9 @@ class ScoredRows:
     """
 
     source: str
+    predicted: str
     labels: list[EraLabel]
     rows: list[slice]
-    ids: Ids
     targets: Array
     predictions: Array
     references: dict[str, Array]
@@ -71,7 +70,7 @@ class ScoredRows:
         return [label for label, rows in pairs if np.isnan(values[rows.start, 0])]
 
 
-def read_targets(source: Source, column: str, era_column: str) -> tuple[Column, EraGroups]:
+def read_targets(rows: RowSource, column: str, era_column: str) -> tuple[Column, EraGroups]:
     """Read ids, eras and one column of targets.
 
     Raises
@@ -79,7 +78,6 @@ def read_targets(source: Source, column: str, era_column: str) -> tuple[Column, 
     ValueError, OSError
         If files cannot be read, or ids, eras or targets are missing, repeated or no numbers.
     """
-    rows = RowSource(source, "targets", era_column, eras="optional")
     for argument, what, name, there in (
         ("era_column", "era", era_column, rows.has_eras),
         ("target_column", "target", column, column in rows.columns),
@@ -98,8 +96,7 @@ def read_targets(source: Source, column: str, era_column: str) -> tuple[Column, 
                 f"{argument}=."
             )
     rows.check_numeric([column], "name another one with target_column=")
-    ids = rows.read_ids()
-    values = rows.read_numbers(column)
+    ids, values = rows.ids, rows.read_numbers(column)
     bad = unusable(values) & ~np.isnan(values)
     if bad.any():
         kind = "infinite" if np.isinf(values).any() else f"larger than {LARGEST:g}"
@@ -132,8 +129,14 @@ def bring_together(
     targets: Column,
     eras: EraGroups,
     references: Mapping[str, Column],
-) -> ScoredRows:
+) -> tuple[ScoredRows, Ids]:
     """Find the targets of predictions, and the meta model and benchmark of both.
+
+    Returns
+    -------
+    rows : ScoredRows
+    ids : Ids
+        Of these rows.
 
     Raises
     ------
@@ -161,25 +164,29 @@ def bring_together(
         groups = eras.take(chosen).sorted()
     except ValueError as error:
         raise ValueError(f"{targets.label}: {error}") from error
-    everything = np.arange(len(targets.ids))
+    labels = list(groups.labels)
+    everything = np.arange(len(found), dtype=found.dtype)
     parts = [everything[rows] for rows in groups.rows]
     stops = np.cumsum([len(part) for part in parts]).tolist()
     rows = [slice(stop - len(part), stop) for part, stop in zip(parts, stops, strict=True)]
     order = np.concatenate(parts)
-    ids, labels = targets.ids.take(order), list(groups.labels)
-    ids.source = predictions.label
-    _check_complete(predictions.label, "predicts", found[order] >= 0, labels, rows, ids)
-    _check_known(targets, targets.values[order], labels, rows)
-    return ScoredRows(
+    ids, values = targets.ids, targets.values
+    if not np.array_equal(order, everything):  # copies are large
+        ids, values, found = ids.take(order), values[order], found[order]
+    del everything, parts, order
+    _check_complete(predictions.label, "predicts", found >= 0, labels, rows, ids)
+    _check_known(targets, values, labels, rows)
+    scored = ScoredRows(
         targets.label,
+        predictions.label,
         labels,
         rows,
-        ids,
-        targets.values[order],
-        predictions.values[found[order]],
+        values,
+        predictions.values[found],
         {name: _in_order(column, labels, rows, ids) for name, column in references.items()},
         [eras.labels[i] for i in without],
     )
+    return scored, ids
 
 
 def _predicted_eras(found: Array, targets: Column, eras: EraGroups) -> tuple[list[int], list[int]]:

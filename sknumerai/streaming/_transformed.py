@@ -68,7 +68,7 @@ def transform_files(
     choice = FeatureChoice(feature_set, features_json, feature_columns)
     source = FeatureSource(features, choice, None if single_era else era_column)
     given = Predictions(predictions, prediction_columns, era_column)
-    matched = source.match(given.ids)
+    matched = source.match(given.ids, given.label)
     labels: list[Any] = list(matched.labels)
 
     def arguments(i: int) -> tuple[Array]:

@@ -35,7 +35,6 @@ class Users(RowSource):
     Attributes
     ----------
     names : list of str
-    ids : Ids
     eras : EraGroups
         In chronological order.
 
@@ -58,7 +57,7 @@ class Users(RowSource):
                 f"{list_some(self.columns)}); write one column per user."
             )
         self.names = self.numeric
-        self.ids = self.read_ids()
+        _ = self.ids  # checks them
         try:
             self.eras: EraGroups = self.groups.sorted()
         except ValueError as error:

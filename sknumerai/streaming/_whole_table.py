@@ -29,7 +29,7 @@ from sknumerai.streaming._row_source import is_number
 
 PREDICTION = "prediction"
 NOT_PREDICTIONS = ("feature", "target")
-WRITTEN_AT_ONCE = 2**17  # rows of a CSV
+ROWS_PER_GROUP = 2**17  # in a parquet that is written
 
 
 class WholeTable:
@@ -130,6 +130,7 @@ class WholeTable:
         """Let go of the file's content but the ids."""
         assert self._ids is not None
         self._table = None
+        import_optional("pyarrow", extra="data").default_memory_pool().release_unused()
 
 
 class Predictions:
@@ -273,18 +274,19 @@ def write_predictions(ids: Ids, names: Sequence[str], values: Array, output: Pat
     with writing({"output": output}), complete_or_absent(output) as temporary:
         if output.suffix.lower() == ".csv":
             with temporary.open("w", encoding="utf-8", newline="") as file:
-                for start in range(0, len(ids), WRITTEN_AT_ONCE):
-                    rows = slice(start, start + WRITTEN_AT_ONCE)
-                    index = pd.Index(ids.values[rows].to_pandas(), name=ID)
-                    frame = pd.DataFrame(values[rows], index, list(names))
-                    frame.to_csv(file, header=start == 0, lineterminator="\n")
+                for rows, piece in ids.pieces():
+                    frame = pd.DataFrame(values[rows], pd.Index(piece.to_pandas()), list(names))
+                    frame.rename_axis(ID).to_csv(file, header=rows.start == 0, lineterminator="\n")
             return
         columns = {name: pa.array(values[:, j]) for j, name in enumerate(names)}
         table = pa.table(columns | {ID: ids.values})
         # what pandas needs to know to take the ids for the index
-        few = pd.DataFrame(values[:1], pd.Index(ids.values[:1].to_pandas(), name=ID), list(names))
+        few = pd.DataFrame(
+            values[:1], pd.Index(ids.values.slice(0, 1).to_pandas(), name=ID), list(names)
+        )
         schema = pa.Schema.from_pandas(few)
-        pq.write_table(table.replace_schema_metadata(schema.metadata), temporary)
+        table = table.replace_schema_metadata(schema.metadata)
+        pq.write_table(table, temporary, row_group_size=ROWS_PER_GROUP)
 
 
 def write_frame(frame: pd.DataFrame, output: str | PathLike[str]) -> None:
