@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 
-from sknumerai._eras import group_eras
+from sknumerai._eras import EraGroups, group_eras
+from sknumerai._kernels.horizons import horizon_of
 from sknumerai._rows import check_same_labels
 from sknumerai._sklearn import _num_samples
 from sknumerai._typing import Array, ArrayLike
@@ -23,6 +24,7 @@ class EraCrossValidator(BaseCrossValidator):
     """
 
     n_splits: int
+    horizon: int | Literal["auto"]
 
     # one key, eras, serves estimators, scorers and splitters
     __metadata_request__split: ClassVar[dict[str, str]] = {"groups": "eras"}
@@ -36,7 +38,9 @@ class EraCrossValidator(BaseCrossValidator):
         ----------
         X : array-like of shape (n_samples, n_features)
             Only its number of rows is used.
-        y : ignored
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), optional
+            Eras in which no row has a target are in no training and in no test set, nor counted.
+            Its name may tell the horizon.
         groups : array-like of shape (n_samples,)
             Era of every row. With metadata routing on, pass them as ``eras``.
 
@@ -60,8 +64,8 @@ class EraCrossValidator(BaseCrossValidator):
                 "groups=eras."
             )
         check_same_labels(X=X, y=y, eras=groups)
-        eras = group_eras(groups, _num_samples(X)).sorted()
-        for train, test in self._split_eras(len(eras)):
+        eras = _with_targets(group_eras(groups, _num_samples(X)).sorted(), y)
+        for train, test in self._split_eras(len(eras), self._horizon_of(y)):
             if len(train) == 0:
                 raise ValueError(
                     f"{self!r} leaves no era to train on for the test eras from "
@@ -83,9 +87,15 @@ class EraCrossValidator(BaseCrossValidator):
         """
         return self.n_splits
 
-    def _split_eras(self, n_eras: int) -> Iterator[tuple[Array, Array]]:
+    def _split_eras(self, n_eras: int, horizon: int) -> Iterator[tuple[Array, Array]]:
         """Folds of era numbers."""
         raise NotImplementedError
+
+    def _horizon_of(self, y: Any) -> int:
+        """The horizon in trading days, by the name of the target if it is "auto"."""
+        if self.horizon != "auto":
+            return int(self.horizon)
+        return horizon_of(getattr(y, "columns", [getattr(y, "name", None)]))
 
     def _check_number(self, n_eras: int, needed: int, what: str) -> None:
         if n_eras < needed:
@@ -93,6 +103,26 @@ class EraCrossValidator(BaseCrossValidator):
                 f"{self!r} needs at least {needed} eras ({what}) and found {n_eras}; pass more "
                 "eras or ask for fewer splits."
             )
+
+
+def _with_targets(eras: EraGroups, y: Any) -> EraGroups:
+    """The eras in which some row has a target."""
+    if y is None:
+        return eras
+    values = np.asarray(y)
+    if values.dtype.kind != "f" or len(values) != eras.n_samples:
+        return eras
+    known = ~np.isnan(values.reshape(len(values), -1)).all(axis=1)
+    return eras.take([i for i, rows in enumerate(eras.rows) if known[rows].any()])
+
+
+def check_horizon(horizon: Any) -> None:
+    """Check that a horizon is a number of days, or "auto"."""
+    if isinstance(horizon, str) and horizon == "auto":
+        return
+    if isinstance(horizon, str):
+        raise ValueError(f"horizon must be a number of trading days or 'auto'; found {horizon!r}.")
+    check_count("horizon", horizon, 1)
 
 
 def check_count(name: str, value: Any, least: int) -> None:

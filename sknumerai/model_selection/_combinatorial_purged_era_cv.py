@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 from math import comb
+from typing import Literal
 
 import numpy as np
 
 from sknumerai._kernels.purging import overlapping_eras, train_eras
 from sknumerai._typing import Array
-from sknumerai.model_selection._base import EraCrossValidator, check_count
+from sknumerai.model_selection._base import EraCrossValidator, check_count, check_horizon
 
 
 class CombinatorialPurgedEraCV(EraCrossValidator):
@@ -27,8 +28,10 @@ class CombinatorialPurgedEraCV(EraCrossValidator):
         Number of blocks.
     n_test_folds : int, default=2
         Blocks tested together, fewer than ``n_folds``.
-    horizon : int, default=20
-        Horizon of the target in trading days, 20 or 60 in the tournament; eras are weekly.
+    horizon : int or "auto", default="auto"
+        Horizon of the target in trading days, 20 or 60 in the tournament; eras are weekly. "auto"
+        reads it from the name of y, ``"target_ender_60"`` for example, and is 20 where y has no
+        name that ends in it: an array, or "target", whatever that stands for.
     purge : int, optional
         Eras to leave out on each side of a test block. None leaves out those that overlap,
         ``ceil(horizon / 5) - 1``: 3 for 20 days, 11 for 60. Counted over the eras present.
@@ -69,13 +72,13 @@ class CombinatorialPurgedEraCV(EraCrossValidator):
         n_folds: int = 6,
         n_test_folds: int = 2,
         *,
-        horizon: int = 20,
+        horizon: int | Literal["auto"] = "auto",
         purge: int | None = None,
         embargo: int = 0,
     ):
         check_count("n_folds", n_folds, 2)
         check_count("n_test_folds", n_test_folds, 1)
-        check_count("horizon", horizon, 1)
+        check_horizon(horizon)
         check_count("embargo", embargo, 0)
         if purge is not None:
             check_count("purge", purge, 0)
@@ -123,9 +126,9 @@ class CombinatorialPurgedEraCV(EraCrossValidator):
             times[list(folds)] += 1
         return np.array(paths)
 
-    def _split_eras(self, n_eras: int) -> Iterator[tuple[Array, Array]]:
+    def _split_eras(self, n_eras: int, horizon: int) -> Iterator[tuple[Array, Array]]:
         self._check_number(n_eras, self.n_folds, "one for each fold")
-        purge = overlapping_eras(self.horizon) if self.purge is None else self.purge
+        purge = overlapping_eras(horizon) if self.purge is None else self.purge
         blocks = np.array_split(np.arange(n_eras), self.n_folds)
         for folds in combinations(blocks, self.n_test_folds):
             test = np.concatenate(folds)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
 from sknumerai._kernels.purging import overlapping_eras, train_eras
 from sknumerai._typing import Array
-from sknumerai.model_selection._base import EraCrossValidator, check_count
+from sknumerai.model_selection._base import EraCrossValidator, check_count, check_horizon
 
 
 class PurgedEraKFold(EraCrossValidator):
@@ -21,8 +22,10 @@ class PurgedEraKFold(EraCrossValidator):
     ----------
     n_splits : int, default=5
         Number of blocks.
-    horizon : int, default=20
-        Horizon of the target in trading days, 20 or 60 in the tournament; eras are weekly.
+    horizon : int or "auto", default="auto"
+        Horizon of the target in trading days, 20 or 60 in the tournament; eras are weekly. "auto"
+        reads it from the name of y, ``"target_ender_60"`` for example, and is 20 where y has no
+        name that ends in it: an array, or "target", whatever that stands for.
     purge : int, optional
         Eras to leave out on each side of a test block. None leaves out those that overlap,
         ``ceil(horizon / 5) - 1``: 3 for 20 days, 11 for 60. Counted over the eras present.
@@ -51,10 +54,15 @@ class PurgedEraKFold(EraCrossValidator):
     """
 
     def __init__(
-        self, n_splits: int = 5, *, horizon: int = 20, purge: int | None = None, embargo: int = 0
+        self,
+        n_splits: int = 5,
+        *,
+        horizon: int | Literal["auto"] = "auto",
+        purge: int | None = None,
+        embargo: int = 0,
     ):
         check_count("n_splits", n_splits, 2)
-        check_count("horizon", horizon, 1)
+        check_horizon(horizon)
         check_count("embargo", embargo, 0)
         if purge is not None:
             check_count("purge", purge, 0)
@@ -63,8 +71,8 @@ class PurgedEraKFold(EraCrossValidator):
         self.purge = purge
         self.embargo = embargo
 
-    def _split_eras(self, n_eras: int) -> Iterator[tuple[Array, Array]]:
+    def _split_eras(self, n_eras: int, horizon: int) -> Iterator[tuple[Array, Array]]:
         self._check_number(n_eras, self.n_splits, "one for each split")
-        purge = overlapping_eras(self.horizon) if self.purge is None else self.purge
+        purge = overlapping_eras(horizon) if self.purge is None else self.purge
         for block in np.array_split(np.arange(n_eras), self.n_splits):
             yield train_eras(n_eras, [block], purge, self.embargo), block

@@ -205,7 +205,7 @@ def test_one_key_serves_with_and_without_routing():
 
 def test_repr():
     assert repr(PurgedEraKFold(3, embargo=1)) == (
-        "PurgedEraKFold(embargo=1, horizon=20, n_splits=3, purge=None)"
+        "PurgedEraKFold(embargo=1, horizon='auto', n_splits=3, purge=None)"
     )
 
 
