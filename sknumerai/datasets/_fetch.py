@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,9 +24,11 @@ DEFAULT_FILES = (
     "live.parquet",
     "features.json",
     "meta_model.parquet",
+    *(f"{part}_benchmark_models.parquet" for part in ("train", "validation", "live")),
     "validation_example_preds.parquet",
     "live_example_preds.parquet",
 )
+LATEST = "latest"
 _PARQUET_MAGIC = b"PAR1"
 _RESUME_SECONDS = 24 * 3600
 
@@ -33,13 +36,14 @@ _RESUME_SECONDS = 24 * 3600
 class Client(Protocol):
     """What is used of ``numerapi.NumerAPI``."""
 
-    def list_datasets(self) -> Iterable[str]: ...
-    def download_dataset(self, name: str, path: str, /) -> object: ...
+    def list_datasets(self, **options: int) -> Iterable[str]: ...
+    def download_dataset(self, name: str, path: str, /, **options: int) -> object: ...
 
 
 def fetch_tournament(
-    version: str = "v5.0",
+    version: str = LATEST,
     *,
+    round_num: int | None = None,
     files: Iterable[str] | str | None = None,
     data_home: str | PathLike[str] | None = None,
     refresh: bool = False,
@@ -55,12 +59,15 @@ def fetch_tournament(
 
     Parameters
     ----------
-    version : str, default="v5.0"
-        Data version.
+    version : str, default="latest"
+        Data version, such as "v5.3"; "latest" asks the server for the one of the highest number.
+    round_num : int, default=None
+        Round whose files to download, into a folder of their own. None means the current one.
     files : iterable of str or "all", default=None
         Names without the version; where all are there, none is live and `refresh` is False, no
         connection is made. None means those of train, validation, live and meta_model
-        parquet, features.json and the example predictions that the version has.
+        parquet, features.json, the benchmark models and the example predictions that the version
+        has.
     data_home : str or path-like, default=None
         Folder to hold a folder for each version. None means the environment variable
         ``SKNUMERAI_DATA``, else ``~/sknumerai_data``.
@@ -69,7 +76,8 @@ def fetch_tournament(
         every week, are downloaded again.
     client : object, default=None
         Has the methods ``list_datasets()`` and ``download_dataset(name, path)`` of
-        ``numerapi.NumerAPI``. None means a new ``NumerAPI()``.
+        ``numerapi.NumerAPI``, which take ``round_num=`` where a round is asked for. None means a
+        new ``NumerAPI()``.
     verbose : bool, default=True
         Whether the new ``NumerAPI()`` shows progress bars.
 
@@ -109,28 +117,37 @@ def fetch_tournament(
     """
     if data_home is None:
         data_home = os.environ.get("SKNUMERAI_DATA") or Path.home() / "sknumerai_data"
-    folder = Path(data_home).expanduser().absolute() / version
-
+    home = Path(data_home).expanduser().absolute()
     if files is not None and not isinstance(files, str):
         files = list(dict.fromkeys(files))
     names = list(files) if isinstance(files, list) else []
+    options = {} if round_num is None else {"round_num": round_num}
+    folder = _folder(home, version, round_num)
     # Named files that are all there need no connection.
-    if refresh or not names or any(_is_live(f) or not is_complete(folder / f) for f in names):
+    if (
+        refresh
+        or not names
+        or version == LATEST
+        or any(_changes(f, round_num) or not is_complete(folder / f) for f in names)
+    ):
         if client is None:
             numerapi = import_optional("numerapi", extra="data")
             client = numerapi.NumerAPI(verbosity="WARNING", show_progress_bars=verbose)
         with _said_plainly("list the files of the tournament"):
-            datasets = client.list_datasets()
+            datasets = list(client.list_datasets(**options))
+        if version == LATEST:
+            version = _latest(datasets)
+            folder = _folder(home, version, round_num)
         names = _choose_files(datasets, version, files)
     for name in (version, *names):
         _check_inside(name)
     paths = {name: folder / name for name in names}
     for name, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        if _is_live(name):
-            _download_live(client, f"{version}/{name}", path)
+        if _changes(name, round_num):
+            _download_live(client, f"{version}/{name}", path, options)
         elif refresh or not is_complete(path):
-            _download(client, f"{version}/{name}", path)
+            _download(client, f"{version}/{name}", path, options)
     stems = [str(Path(name).with_suffix("")) for name in names]
     keys = [
         stem if stems.count(stem) == 1 else name for stem, name in zip(stems, names, strict=True)
@@ -159,9 +176,29 @@ def is_complete(path: Path) -> bool:
     return True
 
 
-def _is_live(name: str) -> bool:
-    """Whether a file changes with every round."""
-    return Path(name).name.startswith("live")
+def _changes(name: str, round_num: int | None) -> bool:
+    """Whether a file changes with every round: live ones do, unless they are of a round."""
+    return round_num is None and Path(name).name.startswith("live")
+
+
+def _folder(home: Path, version: str, round_num: int | None) -> Path:
+    return home / version if round_num is None else home / version / f"round_{round_num}"
+
+
+def _latest(datasets: Iterable[str]) -> str:
+    """The version of the highest number."""
+    versions = {name.partition("/")[0] for name in datasets if "/" in name}
+    numbered = {
+        tuple(map(int, found[1].split("."))): version
+        for version in versions
+        if (found := re.fullmatch(r"v(\d+(?:\.\d+)*)", version))
+    }
+    if not numbered:
+        raise ValueError(
+            f"version='latest': the server lists no version such as 'v5.3' (found "
+            f"{', '.join(sorted(versions)) or 'nothing'}); name one."
+        )
+    return numbered[max(numbered)]
 
 
 @contextmanager
@@ -176,10 +213,7 @@ def _said_plainly(task: str) -> Iterator[None]:
         ) from error
 
 
-def _choose_files(
-    datasets: Iterable[str], version: str, files: list[str] | str | None
-) -> list[str]:
-    datasets = list(datasets)
+def _choose_files(datasets: list[str], version: str, files: list[str] | str | None) -> list[str]:
     prefix = f"{version}/"
     available = [name.removeprefix(prefix) for name in datasets if name.startswith(prefix)]
     if not available:
@@ -209,7 +243,7 @@ def _check_inside(name: str) -> None:
         )
 
 
-def _download(client: Any, name: str, path: Path) -> None:
+def _download(client: Any, name: str, path: Path, options: dict[str, int]) -> None:
     """Download to `path`; the client resumes from the ``.temp`` file of an earlier call."""
     temporary = path.with_name(f"{path.name}.temp")
     if temporary.exists() and time.time() - temporary.stat().st_mtime > _RESUME_SECONDS:
@@ -218,14 +252,14 @@ def _download(client: Any, name: str, path: Path) -> None:
     if path.exists() and not is_complete(path):
         path.unlink()
     with _said_plainly(f"download {name}"):
-        client.download_dataset(name, str(path))
+        client.download_dataset(name, str(path), **options)
     if not is_complete(path):
         # A client may take a lost connection for the end of the file.
         path.unlink(missing_ok=True)
         raise OSError(f"The download of {name} ended early; call fetch_tournament again.")
 
 
-def _download_live(client: Any, name: str, path: Path) -> None:
+def _download_live(client: Any, name: str, path: Path, options: dict[str, int]) -> None:
     """Download under another name, then replace the file of the last round.
 
     Under the final name the client would keep a file of the last round that has the same size
@@ -234,5 +268,5 @@ def _download_live(client: Any, name: str, path: Path) -> None:
     fresh = path.with_name(f".new_{path.name}")  # the suffix tells is_complete the format
     for leftover in (fresh, fresh.with_name(f"{fresh.name}.temp")):
         leftover.unlink(missing_ok=True)
-    _download(client, name, fresh)
+    _download(client, name, fresh, options)
     os.replace(fresh, path)

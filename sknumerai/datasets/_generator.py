@@ -25,6 +25,8 @@ from sknumerai.datasets._feature_names import (
 
 TARGET_SHARES = (0.05, 0.20, 0.50, 0.20, 0.05)
 LIVE_ERA = "X"
+AUXILIARY_TARGETS = ("victor", "xerxes", "teager2b")
+BENCHMARK_MODELS = ("v53_lgbm_ender20", "v53_lgbm_ender60", "v53_lgbm_victor60")
 _FACTORS_PER_GROUP = 3
 _COMMON_FACTORS = 2
 _WEEKS_PER_TARGET = 4  # a 20-day target and weekly eras: neighbours share three of four weeks
@@ -243,6 +245,27 @@ class TournamentGenerator:
             linear_part=linear,
             nonlinear_part=self.nonlinear_corr * nonlinear,
         )
+
+    def auxiliary(
+        self, number: int, era: Era
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Further targets of an era, and benchmark models, by name."""
+        rng = self._rng(4, number)
+        targets = {"target_ender_20": era.target, "target_ender_60": era.target_60}
+        for name in AUXILIARY_TARGETS:
+            for days, main in ((20, era.target), (60, era.target_60)):
+                noise = rng.standard_normal(self.n_stocks)
+                known = ~np.isnan(main)
+                target = np.full(self.n_stocks, np.nan, dtype=np.float32)
+                if known.any():
+                    blend = 0.6 * standardize(main[known].astype(float)) + 0.8 * noise[known]
+                    target[known] = bin_by_shares(blend)
+                targets[f"target_{name}_{days}"] = target
+        models = {}
+        for name in BENCHMARK_MODELS:
+            noise = rng.standard_normal(self.n_stocks)
+            models[name] = uniform_ranks(0.6 * standardize(era.example_predictions) + 0.8 * noise)
+        return targets, models
 
     def _draw_features(self, number: int, rng: np.random.Generator) -> np.ndarray:
         n_factors = self._loadings.shape[1]

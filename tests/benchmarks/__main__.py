@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from tests.benchmarks import (
-    bench_command,
+    bench_files,
     bench_neural_network,
     bench_neutralization,
     bench_portfolio,
@@ -32,7 +32,7 @@ def main():
         function.__name__: function
         for module in (
             bench_neutralization,
-            bench_command,
+            bench_files,
             bench_portfolio,
             bench_neural_network,
         )

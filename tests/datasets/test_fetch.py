@@ -135,8 +135,39 @@ def test_failed_live_download_keeps_the_last_round_and_is_not_resumed(tmp_path, 
 def test_named_files_that_are_there_need_no_connection(tmp_path, files):
     names = ["train.parquet", "features.json"]
     first = fetch_tournament(client=StandIn(files), data_home=tmp_path, files=names)
-    offline = fetch_tournament(client=object(), data_home=tmp_path, files=iter(names))
-    assert first == offline
+    options = {"client": object(), "data_home": tmp_path, "files": iter(names)}
+    assert first == fetch_tournament("v5.0", **options)
+
+
+def test_latest_is_the_version_of_the_highest_number(tmp_path, files):
+    for version in ("v5.3", "v5.10", "v4.9"):
+        files[f"{version}/features.json"] = b'{"feature_sets": {}}'
+    files["v5.10/train_benchmark_models.parquet"] = parquet_bytes(b"benchmarks")
+    paths = fetch_tournament(client=StandIn(files), data_home=tmp_path)
+    assert sorted(paths) == ["features", "train_benchmark_models"]
+    assert paths.features == tmp_path / "v5.10" / "features.json"
+    unnumbered = StandIn({"new/train.parquet": b""})
+    with pytest.raises(
+        ValueError, match=r"no version such as 'v5.3' \(found new\); name one"
+    ):
+        fetch_tournament(client=unnumbered, data_home=tmp_path)
+
+
+def test_files_of_a_round_are_kept_apart_and_do_not_change(tmp_path, files):
+    class Rounds(StandIn):
+        def list_datasets(self, round_num):
+            assert round_num == 1343
+            return super().list_datasets()
+
+        def download_dataset(self, name, path, round_num):
+            assert round_num == 1343
+            return super().download_dataset(name, path)
+
+    client = Rounds(files)
+    options = {"round_num": 1343, "files": ["live.parquet"], "data_home": tmp_path}
+    paths = fetch_tournament("v5.0", client=client, **options)
+    assert paths.live == tmp_path / "v5.0" / "round_1343" / "live.parquet"
+    assert fetch_tournament("v5.0", client=object(), **options) == paths
 
 
 def test_no_connection_is_said_plainly(tmp_path, files):
