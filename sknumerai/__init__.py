@@ -19,6 +19,7 @@ _SUBPACKAGES = (
     "neural_network",
     "neutralization",
     "portfolio",
+    "staking",
     "streaming",
 )
 

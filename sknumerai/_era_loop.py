@@ -24,10 +24,10 @@ class EraData(Protocol):
 
 @contextmanager
 def naming_era(label: Hashable) -> Iterator[None]:
-    """Put the era's name before the message of a ValueError raised inside."""
+    """Put the era's name before the message of a ValueError or OSError raised inside."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         if label is not None and error.args and isinstance(error.args[0], str):
             error.args = (f"In era {label}: {error.args[0]}", *error.args[1:])
         raise

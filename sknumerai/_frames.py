@@ -111,7 +111,7 @@ class Table:
         if block.dtype.kind == "O":  # nullable columns with missing values
             block = block.astype(np.float64)
         if block.dtype.kind == "f":
-            self._check_finite(block, rows)
+            self.check_finite(block, rows)
         return block
 
     def whole(self) -> Array:
@@ -147,7 +147,14 @@ class Table:
                 "convert it, or pass a DataFrame and name the columns."
             )
 
-    def _check_finite(self, block: Array, rows: Rows) -> None:
+    def check_finite(self, block: Array, rows: Rows) -> None:
+        """Check the values of some rows.
+
+        Raises
+        ------
+        ValueError
+            If a value is infinite, or NaN where that is not allowed.
+        """
         bad = np.isinf(block) if self.allow_nan else ~np.isfinite(block)
         if not bad.any():
             return

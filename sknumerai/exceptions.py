@@ -10,6 +10,7 @@ __all__ = [
     "MissingErasError",
     "SingleEraWarning",
     "SolverError",
+    "UnscoredErasWarning",
 ]
 
 
@@ -73,3 +74,7 @@ class ConstantPredictionWarning(UserWarning):
 
 class SingleEraWarning(UserWarning):
     """A table without eras, large or to be trained on, is treated as one era."""
+
+
+class UnscoredErasWarning(UserWarning):
+    """Eras without a target, or without what they are compared to, were left out of scores."""

@@ -13,7 +13,7 @@ ROOT = Path(sknumerai.__file__).parent
 FLOORS = """
     exceptions _optional _typing _atomic
     _rows _sklearn _parallel _warnings _eras _era_loop _frames _columns _routing _kernels
-    datasets
+    datasets staking
     neutralization model_selection portfolio metrics
     neural_network contribution
     inspection

@@ -142,6 +142,7 @@ CALLS = {
         features="features",
         **WITH_ERAS,
     ),
+    "payout_score": call(metrics.payout_score, "y", "y_pred", meta_model="meta_model", **WITH_ERAS),
     "corr_with": call(metrics.corr_with, "y_pred", "meta_model", **WITH_ERAS),
     "feature_exposure": call(metrics.feature_exposure, "y_pred", features="features", **WITH_ERAS),
     "max_feature_exposure": call(

@@ -1,6 +1,7 @@
 """The report of the subcommand ``score``."""
 
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from sknumerai.cli._calls import call
 from sknumerai.cli._errors import CommandError
 from sknumerai.cli._score_outputs import check_outputs, write_outputs
+from sknumerai.exceptions import UnscoredErasWarning
 from sknumerai.metrics import score_summary
 from sknumerai.metrics._catalogue import METRICS
 from sknumerai.streaming._text_table import count_of, format_table
@@ -29,7 +31,9 @@ def score(options: dict[str, Any], per_era: Path | None, plot: Path | None, over
     if options["quiet"] and not outputs:
         raise CommandError("--quiet leaves nothing to see; pass --per-era or --plot, too.")
     check_outputs(outputs, {name: options[name] for name in INPUTS}, overwrite=overwrite)
-    scores = call("score_files", options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnscoredErasWarning)  # the report counts them
+        scores = call("score_files", options)
     tables = _by_metric(scores)
     if outputs:
         plotted = {METRICS[name].title: tables[name] for name in PLOTTED if name in tables}

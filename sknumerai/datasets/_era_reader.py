@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_scalar
 
 from sknumerai._eras import Rows
 from sknumerai._typing import EraLabel, Source
+from sknumerai.datasets._era_blocks import EraBlocks
 from sknumerai.datasets._era_rows import EraRows, read_frames
 from sknumerai.datasets._feature_sets import get_feature_set
 from sknumerai.datasets._sources import ParquetParts, index_columns
@@ -134,6 +135,30 @@ class EraReader:
         (frame,) = self._frames([self._groups.indices(range(len(self)))])
         return frame
 
+    def blocks(self, columns: Sequence[str]) -> EraBlocks:
+        """Columns of numbers of the eras as a sequence of arrays, for access in any order.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Some of ``columns``, of integers or floats.
+
+        Returns
+        -------
+        blocks : sequence of ndarray of shape (n_rows, n_columns)
+            ``blocks[i]`` reads the era ``eras[i]``, in the type that holds all its columns: int8
+            features stay int8. It takes as long as decoding the row groups that hold rows of the
+            era, up to these rows.
+
+        Raises
+        ------
+        ValueError
+            If a column is not among ``columns`` or does not hold numbers.
+        """
+        names = list(columns)
+        _check_columns(names, self.columns, repr(self), None)
+        return EraBlocks(self._rows.parts, names, self._groups, self._batch_size)
+
     def _frames(self, rows: Sequence[Rows]) -> Iterator[pd.DataFrame]:
         parts, index = self._rows.parts, self._rows.index
         return read_frames(parts, self.columns, index, rows, self._batch_size)
@@ -192,7 +217,8 @@ def _choose_eras(
 def _check_columns(
     names: list[str], available: list[str], source: str, feature_set: str | None
 ) -> None:
-    missing = [name for name in names if name not in set(available)]
+    known = set(available)
+    missing = [name for name in names if name not in known]
     if not missing:
         return
     listed = ", ".join(f"{name!r}{_did_you_mean(name, available)}" for name in missing[:5])

@@ -76,8 +76,10 @@ class EraRows:
         """Arrays that together hold a column."""
         with copy(self.parts) as parts:
             cursor = RowCursor(parts, [column], LABELS_AT_A_TIME)
-            for batch in cursor.pieces(np.arange(self.parts.n_rows)):
-                yield batch.column(column)
+            kind = parts.schema.field(column).type
+            for batch in cursor.pieces(np.arange(parts.n_rows)):
+                chunk = batch.column(column)
+                yield chunk if chunk.type == kind else chunk.cast(kind)  # text of two kinds
 
 
 def read_frames(
@@ -95,14 +97,19 @@ def read_frames(
     return read_rows(parts, [*columns, *index], rows, builder, batch_size)
 
 
-def read_blocks(parts: ParquetParts, columns: list[str], rows: Sequence[Rows]) -> Iterator[Array]:
+def read_blocks(
+    parts: ParquetParts,
+    columns: list[str],
+    rows: Sequence[Rows],
+    batch_size: int | None = None,
+) -> Iterator[Array]:
     """Column-major arrays of columns of numbers, of sets of rows; see `read_rows`."""
     types = {np.dtype(parts.schema.field(name).type.to_pandas_dtype()) for name in columns}
 
     def builder(n_rows: int) -> Builder:
         return BlockBuilder(columns, types, n_rows)
 
-    return read_rows(parts, columns, rows, builder)
+    return read_rows(parts, columns, rows, builder, batch_size)
 
 
 def read_rows(
@@ -190,7 +197,9 @@ def _take(table: Any, union: Array, own: Array) -> Any:
     if len(own) == len(union) and (own == union).all():
         return table
     local = np.searchsorted(union, own)
-    return table[local] if isinstance(table, np.ndarray) else table.iloc[local]
+    if isinstance(table, np.ndarray):
+        return table.T.take(local, axis=1).T  # column-major, as it was
+    return table.iloc[local]
 
 
 def check_labels(parts: ParquetParts, name: str) -> None:

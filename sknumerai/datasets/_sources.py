@@ -95,8 +95,6 @@ class ParquetParts:
     paths : list of Path
     label : str
         What messages call all of them.
-    schema : pyarrow.Schema
-        Of the first.
     n_rows : int
     starts : ndarray of shape (n_row_groups + 1,)
         Number of the first row of each row group, and of all rows.
@@ -106,22 +104,37 @@ class ParquetParts:
         self.argument, self.label = argument, name_source(argument, source)
         self.paths = find_parts(source, argument)
         self._opened: tuple[int, Any] | None = None
+        self._schema: Any = None
+        self._identities: list[tuple[Any, ...]] = []
         self._groups: list[tuple[int, int]] = []  # part, and number in it, of each row group
         sizes: list[int] = []
         for number, path in enumerate(self.paths):
             file = self.open(number)
+            self._identities.append(_identity(path)[1:])
             if number == 0:
-                self.schema = file.schema_arrow
+                self._schema = file.schema_arrow
             else:
-                _check_alike(self.schema, file.schema_arrow, self.paths[0], path, argument)
+                _check_alike(self._schema, file.schema_arrow, self.paths[0], path, argument)
             for i in range(file.num_row_groups):
                 self._groups.append((number, i))
                 sizes.append(file.metadata.row_group(i).num_rows)
         self.starts: Array = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         self.n_rows = int(self.starts[-1])
 
+    def __copy__(self) -> ParquetParts:
+        other = object.__new__(ParquetParts)
+        other.__dict__ = self.__dict__ | {"_opened": None}
+        return other
+
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": None}
+        return self.__dict__ | {"_opened": None, "_schema": None}
+
+    @property
+    def schema(self) -> Any:
+        """That of the first file, which does not travel."""
+        if self._schema is None:
+            self._schema = self.open(0).schema_arrow
+        return self._schema
 
     def __enter__(self) -> ParquetParts:
         return self
@@ -138,7 +151,13 @@ class ParquetParts:
         """One of the files; what was opened before is closed."""
         if self._opened is None or self._opened[0] != part:
             self.close()
-            self._opened = part, open_parquet(self.paths[part], self.argument)
+            path = self.paths[part]
+            self._opened = part, open_parquet(path, self.argument)
+            if self._identities[part:] and self._identities[part] != _identity(path)[1:]:
+                raise ValueError(
+                    f"{self.argument}={str(path)!r} has changed while it was read; run it again "
+                    "when the file stays as it is."
+                )
         return self._opened[1]
 
     def close(self) -> None:
@@ -182,7 +201,7 @@ def open_parquet(path: str | PathLike[str], argument: str = "path") -> Any:
 
 
 # The last footer read: of a wide file it takes as long to parse as an era takes to read.
-_footer: tuple[tuple[str, int, int], Any] | None = None
+_footer: tuple[tuple[Any, ...], Any] | None = None
 
 
 def _footer_of(path: Path) -> Any:
@@ -196,9 +215,10 @@ def _keep_footer(path: Path, footer: Any) -> None:
     _footer = _identity(path), footer
 
 
-def _identity(path: Path) -> tuple[str, int, int]:
+def _identity(path: Path) -> tuple[Any, ...]:
+    """What tells a file from another one, and from what it was; the first is of this machine."""
     found = path.stat()
-    return str(path.resolve()), found.st_mtime_ns, found.st_size
+    return (str(path.resolve()), found.st_ino), found.st_mtime_ns, found.st_size
 
 
 def check_names_differ(names: list[str], label: str) -> None:

@@ -282,7 +282,9 @@ class EraScoresDisplay:
     def _plot_cumulative(self, drawdown: bool, kwargs: dict[str, Any]) -> None:
         positions = np.arange(-1, len(self.scores))  # the start, before the first era
         for j, column in enumerate(self.scores):
-            wealth = np.concatenate([[0.0], np.cumsum(self.scores.iloc[:, j].to_numpy())])
+            values = self.scores.iloc[:, j].to_numpy(dtype=np.float64)
+            before = np.logical_and.accumulate(np.isnan(values))  # what it is compared to begins
+            wealth = np.concatenate([[0.0], np.cumsum(np.where(before, 0.0, values))])
             options = {"label": self._label(column, j), "linewidth": 1.8, **kwargs}
             (line,) = self.ax_.plot(positions, wealth, **options)
             self.lines_.append(line)

@@ -12,6 +12,7 @@ from sknumerai.metrics._meta_model_contribution import (
     neutral_contribution,
 )
 from sknumerai.metrics._numerai_corr import numerai_corr
+from sknumerai.metrics._payout_score import payout_score
 from sknumerai.metrics._score_summary import score_summary
 from sknumerai.metrics._scorer import EraScorer, make_era_scorer
 from sknumerai.metrics._scorer_names import get_era_scorer, get_era_scorer_names
@@ -38,6 +39,7 @@ __all__ = [
     "neutral_corr",
     "neutralized_weights",
     "numerai_corr",
+    "payout_score",
     "score_summary",
     "turnover",
 ]

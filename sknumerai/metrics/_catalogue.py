@@ -23,9 +23,11 @@ from sknumerai.metrics import (
     _feature_neutral_corr,
     _meta_model_contribution,
     _numerai_corr,
+    _payout_score,
     _turnover,
     _weights,
 )
+from sknumerai.staking import get_payout_rules
 
 SMALLER_IS_BETTER = ("std", "max_drawdown")  # of aggregates, whatever the metric
 TARGET, PREDICTION = "y_true", "y_pred"
@@ -210,6 +212,15 @@ METRICS: dict[str, Metric] = {
             function=_alpha.meta_portfolio_contribution,
             tables=_tables(TARGET, PREDICTION, "stakes", "neutralizers", "sample_weights"),
             official="scoring.meta_portfolio_contribution",
+        ),
+        Metric(
+            "payout",
+            "payout",
+            "what the newest rules pay for CORR and MMC, of the stake",
+            function=_payout_score.payout_score,
+            kernel=partial(_payout_score.era_payouts, rules=get_payout_rules()),
+            tables=_tables(TARGET, PREDICTION, "meta_model"),
+            aggregates=_SCORE,
         ),
         Metric(
             "cwmm",

@@ -8,11 +8,15 @@ from sknumerai._frames import one_column
 from sknumerai._kernels.correlation import CorrelationMethod, correlation_with
 from sknumerai._sklearn import StrOptions, validate_params
 from sknumerai._typing import Aggregate, ArrayLike, Eras, Score
-from sknumerai.metrics._per_era import AGGREGATE, score_predictions
+from sknumerai.metrics._per_era import AGGREGATE, MISSING, Missing, score_predictions
 
 
 @validate_params(
-    {"method": [StrOptions({"numerai", "pearson", "spearman"})], "aggregate": AGGREGATE},
+    {
+        "method": [StrOptions({"numerai", "pearson", "spearman"})],
+        "aggregate": AGGREGATE,
+        "missing": MISSING,
+    },
     prefer_skip_nested_validation=True,
 )
 def corr_with(
@@ -21,6 +25,7 @@ def corr_with(
     *,
     eras: Eras | None = None,
     method: CorrelationMethod = "numerai",
+    missing: Missing = "raise",
     aggregate: Aggregate = "mean",
 ) -> Score:
     """Correlation of predictions with another prediction, per era; CWMM with the meta model.
@@ -41,6 +46,10 @@ def corr_with(
         "numerai" as above, which depends on the scale of ``other``: pass ranks in (0, 1), which
         Numerai's meta model consists of. "pearson": of the values as they are. "spearman": of
         the ranks of both, ties sharing their average.
+    missing : {"raise", "skip"}, default="raise"
+        "skip" leaves out, with one warning that counts them, eras of which more
+        than a fifth of the rows have nothing to compare to; other such rows are left out of their
+        era.
     aggregate : {"mean", "std", "sharpe", "max_drawdown"}, callable or None, default="mean"
         As in `numerai_corr`.
 
@@ -80,7 +89,8 @@ def corr_with(
     return score_predictions(
         partial(correlation_with, method=method),
         y_pred,
-        one_column(other, "other"),
+        one_column(other, "other", allow_nan=missing == "skip"),
         eras=eras,
         aggregate=aggregate,
+        missing=missing,
     )

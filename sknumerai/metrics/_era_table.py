@@ -8,17 +8,21 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from joblib import parallel_config
 from tqdm.auto import tqdm
 
+from sknumerai._eras import group_eras
 from sknumerai._frames import n_dimensions
 from sknumerai._rows import check_same_labels
 from sknumerai._typing import ArrayLike, Eras, ScoreFunction
 from sknumerai.exceptions import MissingErasError
 from sknumerai.metrics._catalogue import METRICS, PREDICTION, TARGET
+from sknumerai.metrics._per_era import read_targets
 
 Function = Callable[..., Any]
+REFERENCES = ("meta_model", "benchmark")  # which eras may lack
 TABLES = (TARGET, "features", "meta_model", "benchmark", "example_predictions")
 
 
@@ -40,8 +44,8 @@ def era_table(
     Parameters
     ----------
     y_true : array-like of shape (n_samples,) or None
-        Targets. Up to a fifth of an era's targets may be NaN. None leaves out the scores that
-        need targets.
+        Targets. Up to a fifth of an era's targets may be NaN. Eras in which no row has one, such
+        as the latest, are left out of the table. None leaves out the scores that need targets.
     y_pred : array-like, Series or DataFrame of shape (n_samples,) or (n_samples, n_predictions)
         Finite predictions of the same rows. Two pandas indexes must be equal, or share no label.
     eras : array-like of shape (n_samples,) or scalar
@@ -59,7 +63,8 @@ def era_table(
           ``example_predictions``.
 
         By name only: "numerai_corr_tb200" and "fnc_tb200", those of the 200 lowest and highest
-        predictions; "neutral_corr" and "neutral_contribution".
+        predictions; "neutral_corr" and "neutral_contribution"; "payout", the `payout_score` by
+        the newest rules.
 
         A function gets those of ``y_true``, ``y_pred``, ``eras``, ``features``, ``meta_model``,
         ``benchmark`` and ``example_predictions`` that its signature names, and
@@ -78,7 +83,14 @@ def era_table(
     -------
     table : DataFrame of shape (n_eras, n_metrics)
         In the order of the eras. For 2-D predictions the columns are a MultiIndex of prediction
-        and metric.
+        and metric. Scores are NaN in eras that the meta model or benchmark lacks, for all rows or
+        more than a fifth of them. ``attrs`` have the labels of eras "without_targets", which are
+        not in the table, "without_meta_model" and "without_benchmark".
+
+    Warns
+    -----
+    UnscoredErasWarning
+        If there are such eras; it counts them.
 
     Raises
     ------
@@ -125,13 +137,41 @@ def era_table(
         tables[PREDICTION] = y_pred
         scores = {name: function(tables, eras=eras) for name, function in progress}
     _warn_once(caught)
+    without = [] if y_true is None else _eras_without_targets(y_true, eras)
+    longest = max(scores, key=lambda name: len(scores[name]))
+    index = scores[longest].index
+    index = index[~index.isin(without)]
+    table = _tabulate({name: score.reindex(index) for name, score in scores.items()}, several)
+    table.attrs["without_targets"] = without
+    for reference in REFERENCES:
+        lacking = [
+            [era for era in index if era not in score.index]
+            for name, score in scores.items()
+            if name in METRICS and reference in METRICS[name].tables
+        ]
+        table.attrs[f"without_{reference}"] = max(lacking, key=len, default=[])
+    return table
+
+
+def _tabulate(scores: dict[str, Any], several: bool) -> pd.DataFrame:
+    """Metrics as columns, or predictions and metrics."""
     if not several:
         return pd.DataFrame(scores)
-    table: pd.DataFrame = pd.concat(scores, axis=1, names=["metric", "prediction"]).swaplevel(
-        axis=1
-    )
+    names = ["prediction", "metric"]
+    table: pd.DataFrame = pd.concat(scores, axis=1, names=names[::-1]).swaplevel(axis=1)
     columns = next(iter(scores.values())).columns
-    return table[pd.MultiIndex.from_product([columns, scores], names=["prediction", "metric"])]
+    return table[pd.MultiIndex.from_product([columns, scores], names=names)]
+
+
+def _eras_without_targets(y_true: ArrayLike, eras: Eras) -> list[Any]:
+    """Labels of the eras in which no row has a target."""
+    targets = read_targets(y_true)
+    groups = group_eras(eras, targets.n_rows)
+    return [
+        label
+        for label, rows in zip(groups.labels, groups.rows, strict=True)
+        if np.isnan(targets.rows(rows)).all()
+    ]
 
 
 def _functions(metrics: Any, given: set[str]) -> dict[str, Function]:
@@ -175,7 +215,10 @@ def _named(name: str, given: set[str]) -> Function:
     missing = [table for table in metric.tables if table not in {PREDICTION, *given}]
     if missing:
         raise ValueError(f"The metric {name!r} needs {missing[0]}; pass {missing[0]}=...")
-    return partial(metric.score, aggregate=None)
+    options: dict[str, Any] = (
+        {"missing": "skip"} if "missing" in signature(metric.function).parameters else {}
+    )
+    return partial(metric.score, aggregate=None, **options)
 
 
 def _custom(function: Function) -> Function:

@@ -13,14 +13,16 @@ from sknumerai._sklearn import validate_params
 from sknumerai._typing import Aggregate, ArrayLike, Columns, Eras, OneColumn, Reducer, Score
 from sknumerai.metrics._per_era import (
     AGGREGATE,
+    MISSING,
     TOP_BOTTOM,
-    EraOptions,
+    Missing,
+    ScoreOptions,
     read_targets,
     score_predictions,
 )
 
 
-class _Options(EraOptions, total=False):
+class _Options(ScoreOptions, total=False):
     features: Required[ArrayLike]
 
 
@@ -37,7 +39,8 @@ def feature_neutral_corr(
     y_true: ArrayLike, y_pred: Columns, *, aggregate: Aggregate = ..., **options: Unpack[_Options]
 ) -> Score: ...
 @validate_params(
-    {"top_bottom": TOP_BOTTOM, "aggregate": AGGREGATE}, prefer_skip_nested_validation=True
+    {"top_bottom": TOP_BOTTOM, "aggregate": AGGREGATE, "missing": MISSING},
+    prefer_skip_nested_validation=True,
 )
 def feature_neutral_corr(
     y_true: ArrayLike,
@@ -46,6 +49,7 @@ def feature_neutral_corr(
     features: ArrayLike,
     eras: Eras | None = None,
     top_bottom: int | None = None,
+    missing: Missing = "raise",
     aggregate: Aggregate = "mean",
 ) -> Score:
     """Feature-neutral correlation (FNC) of predictions with the target, per era.
@@ -67,6 +71,10 @@ def feature_neutral_corr(
         Era of every row. None takes all rows as one era.
     top_bottom : int, optional
         Score the lowest and highest ``top_bottom`` neutralized predictions of every era only.
+    missing : {"raise", "skip"}, default="raise"
+        What to do with eras of which no row has a target, such as the latest: an error, or leave
+        them out, with one warning that counts them. A part of an era's targets beyond a fifth is an
+        error in any case.
     aggregate : {"mean", "std", "sharpe", "max_drawdown"}, callable or None, default="mean"
         As in `numerai_corr`.
 
@@ -115,11 +123,13 @@ def feature_neutral_corr(
         targets=read_targets(y_true),
         eras=eras,
         aggregate=aggregate,
+        missing=missing,
     )
 
 
 @validate_params(
-    {"top_bottom": TOP_BOTTOM, "aggregate": AGGREGATE}, prefer_skip_nested_validation=True
+    {"top_bottom": TOP_BOTTOM, "aggregate": AGGREGATE, "missing": MISSING},
+    prefer_skip_nested_validation=True,
 )
 def neutral_corr(
     y_true: ArrayLike,
@@ -128,6 +138,7 @@ def neutral_corr(
     features: ArrayLike,
     eras: Eras | None = None,
     top_bottom: int | None = None,
+    missing: Missing = "raise",
     aggregate: Aggregate = "mean",
 ) -> Score:
     """Pearson correlation of neutralized predictions with the target, per era.
@@ -147,6 +158,10 @@ def neutral_corr(
         Era of every row. None takes all rows as one era.
     top_bottom : int, optional
         Score the lowest and highest ``top_bottom`` neutralized predictions of every era only.
+    missing : {"raise", "skip"}, default="raise"
+        What to do with eras of which no row has a target, such as the latest: an error, or leave
+        them out, with one warning that counts them. A part of an era's targets beyond a fifth is an
+        error in any case.
     aggregate : {"mean", "std", "sharpe", "max_drawdown"}, callable or None, default="mean"
         As in `numerai_corr`.
 
@@ -186,4 +201,5 @@ def neutral_corr(
         targets=read_targets(y_true),
         eras=eras,
         aggregate=aggregate,
+        missing=missing,
     )

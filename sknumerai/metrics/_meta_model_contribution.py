@@ -13,14 +13,16 @@ from sknumerai._sklearn import validate_params
 from sknumerai._typing import Aggregate, ArrayLike, Columns, Eras, OneColumn, Reducer, Score
 from sknumerai.metrics._per_era import (
     AGGREGATE,
+    MISSING,
     TOP_BOTTOM,
-    EraOptions,
+    Missing,
+    ScoreOptions,
     read_targets,
     score_predictions,
 )
 
 
-class _Options(EraOptions, total=False):
+class _Options(ScoreOptions, total=False):
     meta_model: Required[ArrayLike]
 
 
@@ -37,7 +39,8 @@ def meta_model_contribution(
     y_true: ArrayLike, y_pred: Columns, *, aggregate: Aggregate = ..., **options: Unpack[_Options]
 ) -> Score: ...
 @validate_params(
-    {"top_bottom": TOP_BOTTOM, "aggregate": AGGREGATE}, prefer_skip_nested_validation=True
+    {"top_bottom": TOP_BOTTOM, "aggregate": AGGREGATE, "missing": MISSING},
+    prefer_skip_nested_validation=True,
 )
 def meta_model_contribution(
     y_true: ArrayLike,
@@ -46,6 +49,7 @@ def meta_model_contribution(
     meta_model: ArrayLike,
     eras: Eras | None = None,
     top_bottom: int | None = None,
+    missing: Missing = "raise",
     aggregate: Aggregate = "mean",
 ) -> Score:
     """Meta model contribution (MMC) of predictions, per era; BMC with a benchmark.
@@ -66,6 +70,10 @@ def meta_model_contribution(
         Era of every row. None takes all rows as one era.
     top_bottom : int, optional
         Score the lowest and highest ``top_bottom`` residuals of every era only.
+    missing : {"raise", "skip"}, default="raise"
+        "skip" leaves out, with one warning that counts them, eras of which no row has a target, and
+        eras of which more than a fifth of the rows have no meta model; other rows without it are
+        left out of their era.
     aggregate : {"mean", "std", "sharpe", "max_drawdown"}, callable or None, default="mean"
         As in `numerai_corr`.
 
@@ -108,15 +116,17 @@ def meta_model_contribution(
     return score_predictions(
         partial(kernels.correlation_contribution, top_bottom=top_bottom),
         y_pred,
-        one_column(meta_model, "meta_model"),
+        one_column(meta_model, "meta_model", allow_nan=missing == "skip"),
         targets=read_targets(y_true),
         eras=eras,
         aggregate=aggregate,
+        missing=missing,
     )
 
 
 @validate_params(
-    {"top_bottom": TOP_BOTTOM, "aggregate": AGGREGATE}, prefer_skip_nested_validation=True
+    {"top_bottom": TOP_BOTTOM, "aggregate": AGGREGATE, "missing": MISSING},
+    prefer_skip_nested_validation=True,
 )
 def neutral_contribution(
     y_true: ArrayLike,
@@ -126,6 +136,7 @@ def neutral_contribution(
     features: ArrayLike,
     eras: Eras | None = None,
     top_bottom: int | None = None,
+    missing: Missing = "raise",
     aggregate: Aggregate = "mean",
 ) -> Score:
     """Contribution of neutralized predictions to the neutralized meta model, per era.
@@ -147,6 +158,10 @@ def neutral_contribution(
         Era of every row. None takes all rows as one era.
     top_bottom : int, optional
         Score the lowest and highest ``top_bottom`` residuals of every era only.
+    missing : {"raise", "skip"}, default="raise"
+        "skip" leaves out, with one warning that counts them, eras of which no row has a target, and
+        eras of which more than a fifth of the rows have no meta model; other rows without it are
+        left out of their era.
     aggregate : {"mean", "std", "sharpe", "max_drawdown"}, callable or None, default="mean"
         As in `numerai_corr`.
 
@@ -184,9 +199,10 @@ def neutral_contribution(
     return score_predictions(
         partial(kernels.neutral_contribution, top_bottom=top_bottom),
         y_pred,
-        one_column(meta_model, "meta_model"),
+        one_column(meta_model, "meta_model", allow_nan=missing == "skip"),
         many_columns(features, "features"),
         targets=read_targets(y_true),
         eras=eras,
         aggregate=aggregate,
+        missing=missing,
     )

@@ -13,14 +13,16 @@ from sknumerai._sklearn import Interval, validate_params
 from sknumerai._typing import Aggregate, ArrayLike, Columns, Eras, OneColumn, Reducer, Score
 from sknumerai.metrics._per_era import (
     AGGREGATE,
+    MISSING,
     TOP_BOTTOM,
-    EraOptions,
+    Missing,
+    ScoreOptions,
     read_targets,
     score_predictions,
 )
 
 
-class _Options(EraOptions, total=False):
+class _Options(ScoreOptions, total=False):
     target_power: float
 
 
@@ -41,6 +43,7 @@ def numerai_corr(
         "top_bottom": TOP_BOTTOM,
         "target_power": [Interval(Real, 0, None, closed="neither")],
         "aggregate": AGGREGATE,
+        "missing": MISSING,
     },
     prefer_skip_nested_validation=True,
 )
@@ -51,6 +54,7 @@ def numerai_corr(
     eras: Eras | None = None,
     top_bottom: int | None = None,
     target_power: float = POWER,
+    missing: Missing = "raise",
     aggregate: Aggregate = "mean",
 ) -> Score:
     """Tournament correlation (CORR) of predictions with the target, per era.
@@ -73,6 +77,10 @@ def numerai_corr(
     target_power : float, default=1.5
         Power of the centred targets. Pass 1 where the targets are returns, as ``numerai-tools``
         does with ``target_pow15=False``.
+    missing : {"raise", "skip"}, default="raise"
+        What to do with eras of which no row has a target, such as the latest: an error, or leave
+        them out, with one warning that counts them. A part of an era's targets beyond a fifth is an
+        error in any case.
     aggregate : {"mean", "std", "sharpe", "max_drawdown"}, callable or None, default="mean"
         How the scores of the eras become one: "std" and "sharpe" with ddof=0; "max_drawdown" of
         the cumulative sum, at least 0; a callable gets a Series over eras; None keeps the eras.
@@ -109,5 +117,10 @@ def numerai_corr(
     """
     kernel = partial(numerai_correlation, top_bottom=top_bottom, target_power=target_power)
     return score_predictions(
-        kernel, y_pred, targets=read_targets(y_true), eras=eras, aggregate=aggregate
+        kernel,
+        y_pred,
+        targets=read_targets(y_true),
+        eras=eras,
+        aggregate=aggregate,
+        missing=missing,
     )

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Integral
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 
-from sknumerai._era_loop import EraData, map_eras
+from sknumerai._era_loop import EraData, map_eras, naming_era
 from sknumerai._eras import EraGroups, group_tables
 from sknumerai._frames import Table, n_dimensions, numeric_table, one_column, read_predictions
 from sknumerai._kernels.aggregate import AGGREGATES
+from sknumerai._kernels.correlation import MAX_MISSING_TARGETS
 from sknumerai._sklearn import Interval, StrOptions
 from sknumerai._typing import Aggregate, Array, ArrayLike, Eras, Score
 from sknumerai._warnings import warn_of_eras
-from sknumerai.exceptions import ConstantPredictionWarning
+from sknumerai.exceptions import ConstantPredictionWarning, UnscoredErasWarning
 from sknumerai.metrics._aggregate import aggregate_scores, depends_on_order
 
+Missing = Literal["raise", "skip"]
+MISSING: list[Any] = [StrOptions({"raise", "skip"})]
 AGGREGATE: list[Any] = [StrOptions(set(AGGREGATES)), callable, None]
 TOP_BOTTOM: list[Any] = [Interval(Integral, 1, None, closed="left"), None]
 
@@ -28,6 +32,12 @@ class EraOptions(TypedDict, total=False):
 
     eras: Eras | None
     top_bottom: int | None
+
+
+class ScoreOptions(EraOptions, total=False):
+    """The same of scores, which can leave out eras."""
+
+    missing: Missing
 
 
 def read_and_group(
@@ -98,6 +108,7 @@ def score_predictions(
     targets: Table | None = None,
     eras: Eras | None,
     aggregate: Aggregate,
+    missing: Missing = "raise",
 ) -> Score:
     """What most metrics do: read the tables, score every era, aggregate.
 
@@ -108,10 +119,11 @@ def score_predictions(
         there are targets; returns shape (n_predictions,).
     y_pred : array-like, Series or DataFrame
     *others : Table
-        Further arguments of the kernel, of the same rows.
+        Further arguments of the kernel, of the same rows. Rows in which one that allows NaN has
+        it are left out.
     targets : Table, optional
         See `read_targets`.
-    eras, aggregate
+    eras, aggregate, missing
         As in `numerai_corr`.
 
     Returns
@@ -121,7 +133,44 @@ def score_predictions(
     """
     first = [] if targets is None else [targets]
     predictions, groups = read_and_group(y_pred, *first, *others, eras=eras)
+    if missing == "skip":
+        groups = _scored_eras(groups, targets, [table for table in others if table.allow_nan])
+        partly = [len(first) + 1 + i for i, table in enumerate(others) if table.allow_nan]
+        kernel = partial(_of_known_rows, kernel=kernel, partly=partly)
     if depends_on_order(aggregate):
         groups = groups.sorted()
     per_era = score_eras(kernel, groups, *first, predictions, *others)
     return like_predictions(per_era, y_pred, predictions, aggregate)
+
+
+def _scored_eras(groups: EraGroups, targets: Table | None, references: list[Table]) -> EraGroups:
+    """The eras that have a target, and enough of every reference; a warning counts the others."""
+    lacking: dict[str, list[int]] = {}
+    for i, (label, rows) in enumerate(zip(groups.labels, groups.rows, strict=True)):
+        with naming_era(label):
+            if targets is not None and np.isnan(targets.rows(rows)).all():
+                lacking.setdefault("no row has a target", []).append(i)
+                continue
+            for table in references:
+                if np.isnan(table.rows(rows)).mean() > MAX_MISSING_TARGETS:
+                    share = f"more than {MAX_MISSING_TARGETS:.0%} of the rows have no {table.name}"
+                    lacking.setdefault(share, []).append(i)
+                    break
+    for problem, positions in lacking.items():
+        labels = [groups.labels[i] for i in positions]
+        warn_of_eras(f"{problem}: they are not scored.", labels, UnscoredErasWarning)
+    left_out = {i for positions in lacking.values() for i in positions}
+    if len(left_out) == len(groups):
+        raise ValueError(
+            f"None of the {len(groups)} eras can be scored: in all of them {next(iter(lacking))}; "
+            "pass other targets, or eras that are resolved."
+        )
+    return groups.take(i for i in range(len(groups)) if i not in left_out)
+
+
+def _of_known_rows(*blocks: Array, kernel: Callable[..., Array], partly: Sequence[int]) -> Array:
+    """What a kernel makes of the rows that have all of some blocks."""
+    known = ~np.any([np.isnan(blocks[i][:, 0]) for i in partly], axis=0)
+    if np.ndim(known) and not known.all():
+        blocks = tuple(block[known] for block in blocks)
+    return kernel(*blocks)

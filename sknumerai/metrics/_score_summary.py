@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, overload
 
 import numpy as np
@@ -11,12 +10,12 @@ import pandas as pd
 
 from sknumerai._kernels.aggregate import max_drawdown, mean, sharpe, std
 from sknumerai._kernels.units import in_units
-from sknumerai._sklearn import Interval, validate_params
+from sknumerai._sklearn import validate_params
 from sknumerai._typing import Array, ArrayLike, OneColumn, PolarsFrame
 from sknumerai.metrics._catalogue import METRICS
+from sknumerai.staking import PayoutRules, get_payout_rules
 
 OF_SCORES = ("sharpe", "smart_sharpe", "max_drawdown", "hit_rate", "payout")
-PAYOUT_LIMIT = 0.05  # of the stake, per round
 
 
 def autocorrelation(scores: Array) -> float:
@@ -46,32 +45,20 @@ def hit_rate(scores: Array) -> float:
 
 
 @overload
-def score_summary(
-    per_era: OneColumn, *, payout_multiplier: float = ..., payout_limit: float = ...
-) -> pd.Series: ...
+def score_summary(per_era: OneColumn, *, rules: PayoutRules | None = ...) -> pd.Series: ...
 @overload
 def score_summary(
     per_era: pd.DataFrame | PolarsFrame | Sequence[Sequence[float]],
     *,
-    payout_multiplier: float = ...,
-    payout_limit: float = ...,
+    rules: PayoutRules | None = ...,
 ) -> pd.DataFrame: ...
 @overload
 def score_summary(
-    per_era: Array, *, payout_multiplier: float = ..., payout_limit: float = ...
+    per_era: Array, *, rules: PayoutRules | None = ...
 ) -> pd.Series | pd.DataFrame: ...
-@validate_params(
-    {
-        "payout_multiplier": [Interval(Real, 0, None, closed="left")],
-        "payout_limit": [Interval(Real, 0, None, closed="neither")],
-    },
-    prefer_skip_nested_validation=True,
-)
+@validate_params({"rules": [PayoutRules, None]}, prefer_skip_nested_validation=True)
 def score_summary(
-    per_era: ArrayLike,
-    *,
-    payout_multiplier: float = 1.0,
-    payout_limit: float = PAYOUT_LIMIT,
+    per_era: ArrayLike, *, rules: PayoutRules | None = None
 ) -> pd.Series | pd.DataFrame:
     """Statistics of scores over eras.
 
@@ -80,11 +67,9 @@ def score_summary(
     per_era : Series, DataFrame or array-like of shape (n_eras,) or (n_eras, n_scores)
         Scores in the order of the eras, as metrics give them with ``aggregate=None`` and as
         `era_table` does.
-    payout_multiplier : float, default=1.0
-        What a score is multiplied by for the payout: the multiplier of the stake times
-        Numerai's payout factor.
-    payout_limit : float, default=0.05
-        Largest gain or loss of an era, as a share of the stake.
+    rules : PayoutRules, optional
+        What is paid for scores. None means the newest rules that are known of the main
+        tournament, `sknumerai.staking.get_payout_rules`.
 
     Returns
     -------
@@ -99,9 +84,10 @@ def score_summary(
           0; at least 0.
         - hit_rate: share of eras with a positive score.
         - autocorrelation: ρ, the correlation of scores with those of the era before.
-        - payout: mean over eras of clip(payout_multiplier · score, ± payout_limit), an estimate
-          of what a stake earns per round, not compounded and without Numerai's later changes
-          of rules [2]_.
+        - payout: mean over eras of `sknumerai.staking.payout`, what a stake earns per round, as
+          a fraction and not compounded [2]_. It is that of a prediction: the same in the rows of
+          all its scores that the rules pay for, and NaN in other rows, and where the table lacks
+          one of these scores. The target must be of ``rules.horizon`` trading days.
         - n_eras: number of eras.
 
         Of what is no score, such as "max_exposure" or "cwmm", only mean, std and
@@ -109,10 +95,13 @@ def score_summary(
         an era is; sharpe and what follows from it
         also where all scores are the same, autocorrelation for fewer than three eras.
 
+        Eras that a meta model or benchmark lacks, as `era_table` tells, are left out of the rows of
+        the scores that need it; an era that is NaN for another reason makes its row NaN.
+
     Raises
     ------
     ValueError
-        If there are no eras, or scores are not numbers.
+        If there are no eras, scores are not numbers, or the payout factor is not known.
 
     Notes
     -----
@@ -126,10 +115,13 @@ def score_summary(
 
     Examples
     --------
+    >>> import pandas as pd
     >>> from sknumerai.metrics import score_summary
-    >>> summary = score_summary([0.03, -0.01, 0.02, 0.08])
-    >>> summary[["mean", "max_drawdown", "hit_rate", "payout"]].round(4).tolist()
-    [0.03, 0.01, 0.75, 0.0225]
+    >>> table = pd.DataFrame({"numerai_corr": [0.03, -0.01, 0.01], "mmc": [0.01, 0.0, -0.01]})
+    >>> score_summary(table)[["mean", "max_drawdown", "payout"]].round(4)
+                  mean  max_drawdown  payout
+    numerai_corr  0.01          0.01    0.03
+    mmc           0.00          0.01    0.03
     """
     table = per_era if isinstance(per_era, pd.Series | pd.DataFrame) else _as_frame(per_era)
     if not table.size:
@@ -139,9 +131,13 @@ def score_summary(
         values = columns.to_numpy(dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError("per_era must hold numbers; select the columns of scores.") from None
+    known = ~np.column_stack([not_scored(columns, name) for name in columns.columns])
+    payouts = _mean_payouts(columns.columns, values, known, rules or get_payout_rules())
     rows = [
-        _statistics(scores, payout_multiplier, payout_limit, is_score=_is_score(name))
-        for name, scores in zip(columns.columns, values.T, strict=True)
+        _statistics(scores[there], paid, is_score=_is_score(name))
+        for name, scores, there, paid in zip(
+            columns.columns, values.T, known.T, payouts, strict=True
+        )
     ]
     if isinstance(table, pd.Series):
         return pd.Series(rows[0], name=table.name)
@@ -162,9 +158,30 @@ def _is_score(column: Any) -> bool:
     return name not in METRICS or METRICS[name].is_score
 
 
-def _statistics(
-    scores: Array, multiplier: float, limit: float, *, is_score: bool
-) -> dict[str, float]:
+def not_scored(table: pd.DataFrame, column: Any) -> Array:
+    """Eras of a column of `era_table` that its meta model or benchmark lacks, shape (n_eras,)."""
+    name = column[-1] if isinstance(column, tuple) else column
+    needed = METRICS[name].tables if name in METRICS else ()
+    lacking = {era for each in needed for era in table.attrs.get(f"without_{each}", [])}
+    return np.array([era in lacking for era in table.index], dtype=bool)
+
+
+def _mean_payouts(labels: pd.Index, values: Array, known: Array, rules: PayoutRules) -> Array:
+    """Mean payout of each column's prediction, in the columns of scores that are paid for."""
+    columns: dict[Any, dict[Any, int]] = {}  # by prediction and metric
+    for j, label in enumerate(labels):
+        *prediction, metric = label if isinstance(label, tuple) else (label,)
+        columns.setdefault(tuple(prediction), {})[metric] = j
+    payouts = np.full(len(labels), np.nan)
+    for of in columns.values():
+        if of.keys() >= rules.multipliers.keys():
+            paid_for = [of[metric] for metric in rules.multipliers]
+            scored = known[:, paid_for].all(axis=1)
+            payouts[paid_for] = mean(rules.apply(values[scored][:, paid_for]))
+    return payouts
+
+
+def _statistics(scores: Array, payout: float, *, is_score: bool) -> dict[str, float]:
     statistics = {
         "mean": mean(scores),
         "std": std(scores),
@@ -173,7 +190,7 @@ def _statistics(
         "max_drawdown": max_drawdown(scores),
         "hit_rate": hit_rate(scores),
         "autocorrelation": autocorrelation(scores),
-        "payout": mean(np.clip(multiplier * scores, -limit, limit)),
+        "payout": payout,
         "n_eras": len(scores),
     }
     return statistics if is_score else statistics | dict.fromkeys(OF_SCORES, np.nan)

@@ -92,6 +92,8 @@ class EraScorer(BaseEraScorer):
             arguments["y_true"] = y
         if "aggregate" in self._names:
             arguments["aggregate"] = None
+        if "missing" in self._names:
+            arguments.setdefault("missing", "skip")
         scores: pd.Series = self.score_func(y_pred=predictions, eras=eras, **arguments)
         return scores
 

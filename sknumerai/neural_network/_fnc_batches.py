@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from sknumerai._eras import EraGroups, name_era
 from sknumerai._frames import Table, _count_bad
 from sknumerai._typing import Array, ArrayLike, EraLabel
 from sknumerai.neural_network._era_neutralizer import EraNeutralizer
+from sknumerai.neural_network._era_source import EraSource
 
 PLAIN_TARGET = 1e6  # targets of such sizes are used as they are
 TOLERANCE = 1e-6  # relative to the range of features: a scaler may round its largest value up
@@ -49,7 +50,7 @@ class EraDataset(torch.utils.data.Dataset):
 
     Parameters
     ----------
-    table : Table
+    table : Table or EraSource
         The features.
     targets : ndarray of shape (n_samples,)
     groups : EraGroups
@@ -63,7 +64,7 @@ class EraDataset(torch.utils.data.Dataset):
 
     def __init__(
         self,
-        table: Table,
+        table: Table | EraSource,
         targets: Array,
         groups: EraGroups,
         positions: Array,
@@ -95,9 +96,15 @@ class EraDataset(torch.utils.data.Dataset):
         position = self.positions[number]
         era, rows = self.groups.labels[position], self.groups.rows[position]
         with naming_era(era):
-            features = as_features(self.table.rows(rows))
+            features = as_features(self.table.era(era, rows))
         targets = torch.tensor(self.targets[rows], dtype=torch.float32)
         return features, EraTarget(targets, era, self.neutralizer)
+
+    def read(self, numbers: Iterable[int]) -> Iterator[tuple[torch.Tensor, EraTarget]]:
+        """Some eras one by one; from a file, the next one is read while one is in use."""
+        if isinstance(self.table, EraSource):
+            return self.table.ahead(self.__getitem__, numbers)
+        return map(self.__getitem__, numbers)
 
 
 class EraBatches:
@@ -130,8 +137,7 @@ class EraBatches:
     def __iter__(self) -> Iterator[tuple[torch.Tensor, EraTarget]]:
         n_eras = len(self.dataset)
         order = torch.randperm(n_eras).tolist() if self.shuffle else range(n_eras)
-        for number in order:
-            features, target = self.dataset[number]
+        for features, target in self.dataset.read(order):
             features = features.to(self.device)
             yield (
                 self.scaled(features, self.dataset.memory(features)),
@@ -170,12 +176,15 @@ def read_targets(y: ArrayLike, groups: EraGroups) -> Array:
     return single
 
 
-def feature_scaling(table: Table, groups: EraGroups) -> tuple[float, float]:
+def feature_scaling(table: Table | EraSource, groups: EraGroups) -> tuple[float, float]:
     """Scale and offset with which features enter the network."""
+    blocks = (
+        table.eras() if isinstance(table, EraSource) else map(table.era, groups.labels, groups.rows)
+    )
     lowest, highest = np.inf, -np.inf
-    for label, rows in zip(groups.labels, groups.rows, strict=True):
+    for label in groups.labels:
         with naming_era(label):
-            block = table.rows(rows)
+            block = next(blocks)
         lowest, highest = min(lowest, float(block.min())), max(highest, float(block.max()))
     if lowest >= -TOLERANCE and highest <= 1.0 + TOLERANCE:
         return 1.0, -0.5

@@ -19,6 +19,7 @@ from sknumerai._era_loop import naming_era
 from sknumerai._frames import Table
 from sknumerai._typing import Array
 from sknumerai.neural_network._dropout import Dropout
+from sknumerai.neural_network._era_source import EraSource
 from sknumerai.neural_network._fnc_batches import EraBatches, EraDataset, EraTarget, as_features
 from sknumerai.neural_network._fnc_loss import MultiPartLoss
 
@@ -181,7 +182,7 @@ class EraNet(NeuralNet):
         batches = super().get_iterator(dataset, training)
         return ((scaled(features.to(self.device)), target) for features, target in batches)
 
-    def check_columns(self, table: Table) -> None:
+    def check_columns(self, table: Table | EraSource) -> None:
         """Check that a table has as many feature columns as the network takes."""
         n_features = len(self.module_.scale)
         if table.n_columns != n_features:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.metadata_routing import UNUSED
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sknumerai._columns import select_features
+from sknumerai._eras import EraGroups, group_eras
 from sknumerai._frames import Table
 from sknumerai._optional import import_optional
 from sknumerai._rows import check_same_labels
-from sknumerai._sklearn import Interval, validate_table
+from sknumerai._sklearn import Interval, check_target, validate_table
 from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, RandomState
 from sknumerai.neural_network._device import resolve_device
+from sknumerai.neural_network._era_source import EraSource, open_source
 from sknumerai.neural_network._net_parameters import (
     NET_PARAMETERS,
     SOFT_RANK_OPTIONS,
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
     import torch
     from skorch import NeuralNet
     from skorch.callbacks import Callback
+
+    from sknumerai.datasets import EraReader
 
 _AT_LEAST_0 = Interval(Real, 0, None, closed="left")
 _AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
@@ -77,8 +84,9 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
     tb_exposure_weight : float, default=1e-3
         Weight of the exposure of the neutral part over the top and bottom rows only.
     feature_columns : None, list of names or positions, str, callable or slice, default=None
-        Columns of X to use as features; all by default. A str is a regular expression that
-        names are searched for, a callable gets the list of names and returns names.
+        Columns of X to use as features; all by default, and of a file those whose name starts
+        with "feature". A str is a regular expression that names are searched for, a callable gets
+        the list of names and returns names.
     gaussianize : bool, default=False
         Whether to correlate the normal quantiles of the ranks instead of the ranks.
     regularization_strength : float or "auto", default="auto"
@@ -132,9 +140,9 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         each step, with dropout, while the weights change; validation values at the end of the
         epoch, without dropout.
     n_features_in_ : int
-        Number of columns of X.
+        Number of columns of X; if X was a file, of its features.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns of X, where it had any.
+        Names of the columns of X, where it had any; if X was a file, of its features.
 
     See Also
     --------
@@ -175,8 +183,8 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
     True
     """
 
-    __metadata_request__fit: ClassVar[dict[str, bool]] = {"eras": True}
-    __metadata_request__partial_fit: ClassVar[dict[str, bool]] = {"eras": True}
+    __metadata_request__fit: ClassVar[dict[str, bool | str]] = {"eras": True, "target": UNUSED}
+    __metadata_request__partial_fit = __metadata_request__fit
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **NET_PARAMETERS,
@@ -251,18 +259,33 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         self.warm_start = warm_start
         self.horizon = horizon
 
-    def fit(self, X: ArrayLike, y: ArrayLike, *, eras: Eras | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike | EraReader | PathLike[str],
+        y: ArrayLike | None = None,
+        *,
+        eras: Eras | None = None,
+        target: str | None = None,
+    ) -> Self:
         """Train the network.
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (n_samples, n_columns)
-            Table that holds the features. Frames are read one era at a time.
-        y : array-like of shape (n_samples,)
-            Targets, all finite.
+        X : array-like or DataFrame of shape (n_samples, n_columns), EraReader, str or path-like
+            Table that holds the features. Frames are read one era at a time. An `EraReader`, or
+            the path of a parquet file, of a folder of parts or a glob, is trained on without
+            loading it: every step reads one era, a background thread the next one meanwhile. The
+            numbers are those of the same table in memory; the X of `predict` holds the features
+            only.
+        y : array-like of shape (n_samples,), optional
+            Targets, all finite. None with a file.
         eras : array-like of shape (n_samples,) or scalar, optional
             Era of every row. Without, all rows are one era, with a warning; a scalar says that
-            they are.
+            they are. None with a file, whose eras are those of the `EraReader`, or of its column
+            "era".
+        target : str, optional
+            Name of the column of a file that holds the targets. With an `EraReader`, it and the
+            features are among its columns.
 
         Returns
         -------
@@ -271,28 +294,43 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         Raises
         ------
         ImportError
-            If torch or skorch is not installed.
+            If torch or skorch is not installed, or for a file pyarrow (extra "data").
         MissingErasError
             If validation eras are asked for and no eras are given.
         ValueError
             If a parameter is out of range, a value is NaN or infinite, an era has a single row,
             or the module returns something other than one finite prediction for each row.
-        """
-        return self._train(X, y, eras, continued=self.warm_start and hasattr(self, "net_"))
 
-    def partial_fit(self, X: ArrayLike, y: ArrayLike, *, eras: Eras | None = None) -> Self:
+        Warns
+        -----
+        UserWarning
+            If the row groups of a file hold so many eras, or its eras are so scattered, that
+            every step decodes more than ten times the rows it takes.
+        """
+        continued = self.warm_start and hasattr(self, "net_")
+        return self._train(X, y, eras, target, continued=continued)
+
+    def partial_fit(
+        self,
+        X: ArrayLike | EraReader | PathLike[str],
+        y: ArrayLike | None = None,
+        *,
+        eras: Eras | None = None,
+        target: str | None = None,
+    ) -> Self:
         """Train for one more epoch, without validation.
 
         Parameters
         ----------
-        X, y, eras
-            As in `fit`. Later calls may bring other eras than earlier ones.
+        X, y, eras, target
+            As in `fit`. Later calls may bring other eras than earlier ones. An `EraReader` knows
+            the eras of its file from one call to the next, and a path has them read each time.
 
         Returns
         -------
         self : object
         """
-        return self._train(X, y, eras, continued=hasattr(self, "net_"), partial=True)
+        return self._train(X, y, eras, target, continued=hasattr(self, "net_"), partial=True)
 
     def predict(self, X: ArrayLike) -> Array:
         """Predict.
@@ -300,7 +338,7 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_columns)
-            Table with the columns that `fit` was given.
+            Table with the columns that `fit` was given; after a file, with its features.
 
         Returns
         -------
@@ -314,16 +352,36 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         # A module of the user's own may work in single precision only.
         return predict_rows(self.net_, table, double=self.module is None)
 
-    def _train(self, X: Any, y: Any, eras: Any, *, continued: bool, partial: bool = False) -> Self:
+    def _train(
+        self, X: Any, y: Any, eras: Any, target: Any, *, continued: bool, partial: bool = False
+    ) -> Self:
         self._validate_params()
         resolve_device(self.device)
         import_optional("skorch", extra="torch")
+        source = open_source(X, y, eras, target, self.feature_columns)
+        if source is not None:
+            header = pd.DataFrame(columns=source.names)
+            validate_data(self, header, reset=not continued, skip_check_array=True)
+            with source:
+                return self._train_on(source, source.targets(), source.groups, continued, partial)
+        check_same_labels(X=X, y=y, eras=eras)
+        table = self._read(X, reset=not continued)
+        check_target(self, range(table.n_rows), y)
+        groups = group_eras(eras, table.n_rows, max_rows=0)
+        return self._train_on(table, y, groups, continued, partial)
+
+    def _train_on(
+        self,
+        table: Table | EraSource,
+        y: ArrayLike,
+        groups: EraGroups,
+        continued: bool,
+        partial: bool,
+    ) -> Self:
         from sknumerai.neural_network._fnc_batches import feature_scaling
         from sknumerai.neural_network._fnc_training import make_dataset, train_net
 
-        check_same_labels(X=X, y=y, eras=eras)
-        table = self._read(X, reset=not continued)
-        dataset = make_dataset(self, table, y, eras, validate=not partial)
+        dataset = make_dataset(self, table, y, groups, validate=not partial)
         if not continued:
             self.net_ = self._make_net(table.n_columns, *feature_scaling(table, dataset.groups))
         self.history_ = train_net(self, dataset, epochs=1 if partial else self.max_epochs)

@@ -9,12 +9,12 @@ import pandas as pd
 from skorch.callbacks import BatchScoring, EarlyStopping, EpochScoring, LRScheduler
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from sknumerai._eras import group_eras
+from sknumerai._eras import EraGroups
 from sknumerai._frames import Table
-from sknumerai._sklearn import check_target
-from sknumerai._typing import ArrayLike, Eras
+from sknumerai._typing import ArrayLike
 from sknumerai.neural_network._device import resolve_device
 from sknumerai.neural_network._era_neutralizer import EraNeutralizer
+from sknumerai.neural_network._era_source import EraSource
 from sknumerai.neural_network._fnc_batches import EraDataset, read_targets
 from sknumerai.neural_network._fnc_loss import SIGNS, MultiPartLoss
 from sknumerai.neural_network._fnc_net import EpochProgress, EraNet, make_fnc_net
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 def make_dataset(
     regressor: FNCRegressor,
-    table: Table,
+    table: Table | EraSource,
     y: ArrayLike,
-    eras: Eras | None,
+    groups: EraGroups,
     *,
     validate: bool,
 ) -> EraDataset:
@@ -44,10 +44,11 @@ def make_dataset(
     ----------
     regressor : FNCRegressor
         Its ``validation_eras`` and ``horizon`` decide which eras are which.
-    table : Table
+    table : Table or EraSource
         The features.
-    y, eras
-        As in `FNCRegressor.fit`.
+    y : array-like of shape (n_samples,)
+        The targets.
+    groups : EraGroups
     validate : bool
         Whether to set validation eras apart.
     """
@@ -57,8 +58,6 @@ def make_dataset(
             "0.2 for the last fifth."
         )
     _check_callbacks(regressor.callbacks)
-    check_target(regressor, range(table.n_rows), y)
-    groups = group_eras(eras, table.n_rows, max_rows=0)
     targets = read_targets(y, groups)
     validation_eras = regressor.validation_eras if validate else None
     train, validation = split_eras(groups, validation_eras, regressor.horizon)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -191,7 +192,8 @@ def contribution_files(
     task = EraTask(labels, arguments, readings)
     # processes here: much of an optimizer is Python
     stream = compute(kernel, task, executor=executor, prefer="processes", verbose=verbose)
-    results = list(stream)
+    with closing(stream):
+        results = list(stream)
     warn_of_few_free(labels, [result.few_free for result in results])
     warn_of_eras(
         "a user's prediction is constant, so that the contribution is NaN there.",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -26,6 +29,7 @@ TASKS_PER_ROW_GROUP = (
 )
 TASKS_UNDER_WAY = 256
 TRIES = 3
+CANCELLED = (concurrent.futures.CancelledError, asyncio.CancelledError)
 
 Kernel = Callable[..., Any]
 Arguments = tuple[Any, ...]
@@ -78,7 +82,7 @@ def compute(
     executor: int | Executor | None,
     prefer: Prefer = "threads",
     verbose: bool | int = False,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Call a kernel on every era of a task.
 
     Parameters
@@ -104,29 +108,35 @@ def compute(
         If the executor lost its workers again and again.
     """
     import_optional("pyarrow", extra="data").default_memory_pool().release_unused()
-    total = len(task.labels)
-    n_jobs = 1 if executor is None else executor
-    if isinstance(n_jobs, int | np.integer):
-        if n_jobs == 1 or not task.readings or _row_groups_are_large(task.readings):
-            yield from stream_eras(
-                kernel, task.calls(), total=total, n_jobs=n_jobs, prefer=prefer, verbose=verbose
-            )
-            return
-        outcomes = _by_joblib(kernel, task, n_jobs, prefer)
-    elif callable(getattr(executor, "submit", None)):
-        outcomes = _submitted(kernel, task, executor)
-    else:
+    is_number = isinstance(executor, int | np.integer)
+    usable = executor != 0 if is_number else callable(getattr(executor, "submit", None))
+    if executor is not None and not usable:
+        found = repr(executor) if is_number else f"a {type(executor).__name__}"
         raise ValueError(
-            f"executor is a {type(executor).__name__}; pass None, a number of jobs, or an object "
-            "with the method submit() of concurrent.futures.Executor."
+            f"executor is {found}; pass None, a number of jobs, or an object with the method "
+            "submit() of concurrent.futures.Executor."
         )
+    total = len(task.labels)
+    if executor is None or (not is_number and not task.readings):
+        calls = tqdm(task.calls(), total=total, unit="era", disable=not verbose)
+        for label, arguments in calls:
+            with naming_era(label):
+                result = kernel(*arguments)
+            yield result
+        return
+    if not is_number:
+        outcomes = _submitted(kernel, task, executor)
+    elif executor == 1 or not task.readings or _row_groups_are_large(task.readings):
+        options: Any = {"total": total, "n_jobs": executor, "prefer": prefer, "verbose": verbose}
+        yield from stream_eras(kernel, task.calls(), **options)
+        return
+    else:
+        outcomes = _by_joblib(kernel, task, cast(int, executor), prefer)
     early: dict[int, Any] = {}
     turn = 0
-    with tqdm(total=total, unit="era", disable=not verbose) as progress:
-        for positions, outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
-            early.update(zip(positions, outcome, strict=True))
+    with closing(outcomes), tqdm(total=total, unit="era", disable=not verbose) as progress:
+        for positions, results in outcomes:
+            early.update(zip(positions, results, strict=True))
             progress.update(len(positions))
             while turn in early:
                 yield early.pop(turn)
@@ -139,13 +149,15 @@ def _row_groups_are_large(readings: Sequence[Reading]) -> bool:
     return bool(sizes.max() > LARGEST_ROW_GROUP)
 
 
-def _by_joblib(
-    kernel: Kernel, task: EraTask, n_jobs: int, prefer: Prefer
-) -> Iterator[tuple[list[int], Any]]:
-    """Positions and outcome of one task after the other, by jobs here."""
+Outcomes = Generator[tuple[list[int], list[Any]], None, None]
+
+
+def _by_joblib(kernel: Kernel, task: EraTask, n_jobs: int, prefer: Prefer) -> Outcomes:
+    """Positions and results of one task after the other, by jobs here."""
     tasks = split(task.readings, len(task.labels))
     calls = ((kernel, task.take(positions)) for positions in tasks)
-    yield from zip(tasks, call_in_order(run, calls, n_jobs=n_jobs, prefer=prefer), strict=True)
+    results = call_in_order(compute_task, calls, n_jobs=n_jobs, prefer=prefer)
+    yield from zip(tasks, results, strict=True)
 
 
 def split(readings: Sequence[Reading], n_eras: int) -> list[list[int]]:
@@ -177,8 +189,8 @@ def split(readings: Sequence[Reading], n_eras: int) -> list[list[int]]:
     return tasks
 
 
-def _submitted(kernel: Kernel, task: EraTask, executor: Any) -> Iterator[tuple[list[int], Any]]:
-    """Positions and outcome of one task after the other, by an executor."""
+def _submitted(kernel: Kernel, task: EraTask, executor: Any) -> Outcomes:
+    """Positions and results of one task after the other, by an executor."""
     waiting = deque(split(task.readings, len(task.labels)))
     under_way: deque[tuple[list[int], Any, int]] = deque()
 
@@ -196,12 +208,16 @@ def _submitted(kernel: Kernel, task: EraTask, executor: Any) -> Iterator[tuple[l
             positions, future, tries = under_way.popleft()
             try:
                 outcome = future.result()
+            except CANCELLED as error:  # all of them, as by a client whose scheduler is gone
+                raise _lost(executor, error) from error
             except Exception as error:  # not of the kernel, whose errors are outcomes
                 if tries == TRIES:
                     raise _lost(executor, error) from error
                 submit(positions, tries + 1)
                 under_way.rotate(1)  # it stays the next
                 continue
+            if isinstance(outcome, Exception):
+                raise outcome
             yield positions, outcome
     finally:
         for _, future, _ in under_way:
@@ -209,22 +225,27 @@ def _submitted(kernel: Kernel, task: EraTask, executor: Any) -> Iterator[tuple[l
 
 
 def run(kernel: Kernel, task: EraTask) -> list[Any] | Exception:
-    """What a worker does: read the eras of a task and call the kernel on each.
+    """What a worker does: `compute_task`.
 
     Errors are returned, so that they can be told from those of the executor.
     """
     try:
-        with one_thread():  # a worker is one of many on its machine
-            results = []
-            for label, arguments in task.calls():
-                with naming_era(label):
-                    results.append(kernel(*arguments))
-            return results
+        return compute_task(kernel, task)
     except Exception as error:
         return error
 
 
-def _lost(executor: Any, error: Exception) -> LostWorkersError:
+def compute_task(kernel: Kernel, task: EraTask) -> list[Any]:
+    """What a kernel returns for every era of a task."""
+    results = []
+    with one_thread():  # a worker is one of many on its machine
+        for label, arguments in task.calls():
+            with naming_era(label):
+                results.append(kernel(*arguments))
+    return results
+
+
+def _lost(executor: Any, error: BaseException) -> LostWorkersError:
     text = " ".join(str(error).split())[:200]
     reason = f"{type(error).__name__}{f': {text}' if text else ''}"
     return LostWorkersError(

@@ -44,6 +44,8 @@ class Ids:
             )
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
+        if str(values.type) == "string_view":  # of which Arrow takes no rows
+            values = values.cast(pa.string())
         self.values = values
         self._check_missing()
         self._check_repeated()
@@ -123,6 +125,8 @@ class Ids:
 def _locate(own: Array, others: Ids, key: str) -> Array | None:
     """Positions of hashes, or -1, for other ids; None where the former are not unique."""
     kind = _row_type(len(own))
+    if not len(own):
+        return np.full(len(others), -1, dtype=kind)
     order = np.argsort(own).astype(kind)
     own.sort()
     if (own[1:] == own[:-1]).any():
@@ -171,7 +175,11 @@ def _texts(piece: Any) -> Array:
     kind = piece.type
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         piece = piece.cast(pa.string())
-    elif str(kind) not in ("string", "large_string", "string_view"):  # as pandas writes it
-        piece = pa.array(piece.to_pandas().astype(str), pa.string())
+    elif str(kind) not in ("string", "large_string"):
+        return np.array([_as_text(each) for each in piece.to_pandas()], dtype=object)
     texts: Array = _as_one(piece).to_numpy(zero_copy_only=False)
     return texts
+
+
+def _as_text(value: Any) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import closing
 from functools import partial
 from os import PathLike
 from typing import Any
@@ -14,7 +15,7 @@ import pandas as pd
 from sknumerai._eras import name_era
 from sknumerai._typing import Array, Source
 from sknumerai._warnings import warn_of_eras
-from sknumerai.exceptions import ConstantPredictionWarning
+from sknumerai.exceptions import ConstantPredictionWarning, UnscoredErasWarning
 from sknumerai.metrics._catalogue import METRICS, PREDICTION, TARGET
 from sknumerai.streaming._execution import EraTask, compute
 from sknumerai.streaming._feature_source import FeatureChoice, FeatureSource, Matched
@@ -102,6 +103,8 @@ def score_files(
 
     Warns
     -----
+    UnscoredErasWarning
+        If there are eras without targets; it counts them.
     ConstantPredictionWarning
         If a prediction, what it is compared to or what neutralization leaves of it is constant in
         an era: the score is NaN there.
@@ -158,9 +161,12 @@ def score_files(
     del ids
     kernel = partial(score_era, metrics=names)
     scores: list[dict[str, Array]] = [{}] * len(order)
-    stream = compute(kernel, task, executor=executor, verbose=verbose)
-    for i, result in zip(order, stream, strict=True):
-        scores[i] = result
+    with closing(compute(kernel, task, executor=executor, verbose=verbose)) as stream:
+        for i, result in zip(order, stream, strict=True):
+            scores[i] = result
+    warn_of_eras(
+        "no row has a target: they are not scored.", rows.without_targets, UnscoredErasWarning
+    )
     table = _tabulate(scores, rows.labels, predicted, names)
     table.attrs = {
         "n_rows": len(rows.targets),

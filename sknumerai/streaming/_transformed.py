@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, TypedDict
@@ -72,7 +73,8 @@ def transform_files(
     labels: list[Any] = list(matched.labels)
 
     def arguments(i: int) -> tuple[Array]:
-        return (given.values[matched.predictions[i]],)
+        # column-major as in memory, where sums are taken in the same order
+        return (np.asfortranarray(given.values[matched.predictions[i]]),)
 
     task = EraTask(labels, arguments, [source.features(matched)])
     values = np.empty_like(given.values)
@@ -81,12 +83,12 @@ def transform_files(
         name: []
         for name in ("max_exposure_before", "max_exposure_after", "correlation", "multiple")
     }
-    stream = compute(kernel, task, executor=executor, verbose=verbose)
-    for rows, result in zip(matched.predictions, stream, strict=True):
-        values[rows] = result.values
-        first_rows.append(result.values[:1].copy())
-        for name, column in columns.items():
-            column.append(getattr(result, name))
+    with closing(compute(kernel, task, executor=executor, verbose=verbose)) as stream:
+        for rows, result in zip(matched.predictions, stream, strict=True):
+            values[rows] = result.values
+            first_rows.append(result.values[:1].copy())
+            for name, column in columns.items():
+                column.append(getattr(result, name))
     warn_of_nan(labels, first_rows)
     multiples = [float(np.fmax.reduce(multiple)) for multiple in columns["multiple"]]
     warn_of_widened(dict(zip(labels, multiples, strict=True)))

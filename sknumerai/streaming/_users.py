@@ -109,7 +109,7 @@ def read_stakes(source: Source, users: Users, era_column: str) -> Array:
     """
     label = name_source("stakes", source)
     frame = _read_small(source, "stakes", (USER, era_column))
-    if not isinstance(frame.index, pd.RangeIndex):
+    if frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index()
     labels = [str(era) for era in users.eras.labels]
     if era_column in frame.columns:
@@ -139,12 +139,8 @@ def read_stakes(source: Source, users: Users, era_column: str) -> Array:
 
 def _read_small(source: Source, argument: str, text: Sequence[str]) -> pd.DataFrame:
     """A table without ids, some of its columns as text in a CSV."""
-    parts = check_input(argument, source)
     with reading(name_source(argument, source)):
-        if len(parts) == 1 and not parts[0].name.lower().endswith(".parquet"):
-            frame: pd.DataFrame = read_csv(parts[0], text).to_pandas()
-        else:
-            frame = read_arrow(source, argument).to_pandas()
+        frame: pd.DataFrame = read_arrow(source, argument, text=text).to_pandas()
     return frame
 
 
@@ -242,7 +238,9 @@ def read_covariance(source: Any, users: Users, era_column: str) -> Covariance:
         If the file is no square matrix with a header, or none for every era of the users.
     """
     label = name_source("factor_covariance", source)
-    (path,) = check_input("factor_covariance", Path(source), (".csv", ".csv.gz"))
+    path, *more = check_input("factor_covariance", Path(source), (".csv", ".csv.gz"))
+    if more:
+        raise ValueError(f"{label} are {1 + len(more)} files; name a single one.")
     with reading(label):
         frame = read_csv(path, (era_column,)).to_pandas()
     blocks: dict[str | None, pd.DataFrame] = {None: frame}

@@ -174,8 +174,12 @@ class Predictions:
         table.release()
 
 
-def read_arrow(source: Source, argument: str, columns: Sequence[str] = ()) -> Any:
+def read_arrow(
+    source: Source, argument: str, columns: Sequence[str] = (), text: Sequence[str] = (ID,)
+) -> Any:
     """An Arrow table of CSV and parquet files: whole, or some columns and the ids if all are there.
+
+    Columns named as text are text in a CSV.
 
     Raises
     ------
@@ -189,9 +193,17 @@ def read_arrow(source: Source, argument: str, columns: Sequence[str] = ()) -> An
             if path.name.lower().endswith(".parquet"):
                 tables.append(_read_parquet(path, columns, argument))
             else:
-                tables.append(read_csv(path, (ID,)))
+                tables.append(read_csv(path, text))
     if len(tables) == 1:
         return tables[0]
+    for path, table in zip(parts, tables, strict=True):
+        for name in set(table.column_names) & set(tables[0].column_names):
+            types = [each.schema.field(name).type for each in (tables[0], table)]
+            if is_number(types[0]) != is_number(types[1]):
+                raise ValueError(
+                    f"{argument}: the parts {str(parts[0])!r} and {str(path)!r} differ in columns "
+                    f"such as {name!r}, of type {types[0]} and {types[1]}; write one type."
+                )
     with reading(name_source(argument, source)):
         return pa.concat_tables(tables, promote_options="permissive")
 

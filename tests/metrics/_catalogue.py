@@ -3,10 +3,12 @@
 from functools import partial
 from inspect import signature
 
+import numpy as np
 import pandas as pd
 from numerai_tools import scoring
 
 from sknumerai.metrics._catalogue import METRICS
+from sknumerai.staking import get_payout_rules
 
 STAKES = {"model_0": 3.0, "model_1": 1.0, "model_2": 2.0}
 TOP_BOTTOM = 12
@@ -67,6 +69,14 @@ def _dissimilarity(t):
     return 1 - exposures.iloc[:-1] @ example / (example @ example)
 
 
+def _payout(t):
+    rules = get_payout_rules()
+    corr = scoring.numerai_corr(t.predictions, t.target)
+    mmc = scoring.correlation_contribution(t.predictions, t.meta_model, t.target)
+    total = rules.multipliers["numerai_corr"] * corr + rules.multipliers["mmc"] * mmc
+    return np.clip(rules.payout_factor * total, -rules.clip, rules.clip)
+
+
 # name: numerai-tools on one era's table, its index sorted
 OFFICIAL = {
     "numerai_corr": lambda t: scoring.numerai_corr(t.predictions, t.target),
@@ -98,6 +108,7 @@ OFFICIAL = {
     "neutral_contribution_tb": lambda t: scoring.neutral_contribution(
         t.predictions, t.meta_model, t.features, t.target, top_bottom=TOP_BOTTOM
     ),
+    "payout": _payout,
     "cwmm": _cwmm,
     "pearson": lambda t: _columns(lambda c: scoring.pearson_correlation(t.meta_model, c), t),
     "spearman": lambda t: _columns(lambda c: scoring.spearman_correlation(t.meta_model, c), t),

@@ -104,7 +104,7 @@ def test_a_constant_prediction_is_nan_with_one_warning(name, table):
     assert scores[["model_0", "model_2"]].notna().all(axis=None)
 
 
-WITH_META_MODEL = ["mmc", "bmc", "neutral_contribution", "cwmm", "spearman"]
+WITH_META_MODEL = ["mmc", "bmc", "neutral_contribution", "payout", "cwmm", "spearman"]
 
 
 @pytest.mark.parametrize("name", WITH_META_MODEL)

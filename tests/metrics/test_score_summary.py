@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from sknumerai.metrics import score_summary
+from sknumerai.staking import get_payout_rules, payout
 
 STATISTICS = (
     "mean std sharpe smart_sharpe max_drawdown hit_rate autocorrelation payout n_eras".split()
@@ -39,10 +42,10 @@ def test_statistics_are_what_they_are_called(scores):
             "max_drawdown": max(wealth[: i + 1].max() - wealth[i] for i in range(len(wealth))),
             "hit_rate": (x > 0).mean(),
             "autocorrelation": np.corrcoef(x[:-1], x[1:])[0, 1],
-            "payout": np.clip(x, -0.05, 0.05).mean(),
+            "payout": np.nan,  # of no score that is paid for
             "n_eras": 60,
         }
-        assert row.to_dict() == pytest.approx(expected, abs=1e-12)
+        assert row.to_dict() == pytest.approx(expected, abs=1e-12, nan_ok=True)
     assert summary.loc["b", "smart_sharpe"] < summary.loc["b", "sharpe"]
 
 
@@ -57,17 +60,57 @@ def test_series_and_arrays(scores):
     assert score_summary(scores.set_axis(columns, axis=1)).index.equals(columns)
 
 
-def test_payouts_are_clipped_after_the_multiplier():
-    per_era = [0.01, 0.04, -0.04]
-    assert score_summary(per_era, payout_multiplier=2)["payout"] == pytest.approx(0.02 / 3)
-    assert score_summary(per_era, payout_limit=0.02)["payout"] == pytest.approx(0.01 / 3)
+@pytest.fixture
+def per_era():
+    corr, mmc = [0.02, 0.3, -0.03], [0.004, 0.02, 0.001]
+    return pd.DataFrame({"fnc": corr, "mmc": mmc, "numerai_corr": corr, "cwmm": [0.5, 0.6, 0.7]})
+
+
+def test_payout_is_that_of_the_prediction_in_the_rows_that_are_paid_for(per_era):
+    # 0.06 + 0.06; 0.9 + 0.3, clipped at 1; -0.09 + 0.015
+    expected = pd.Series({"fnc": np.nan, "mmc": 0.3483333, "numerai_corr": 0.3483333})
+    found = score_summary(per_era)["payout"]
+    pd.testing.assert_series_equal(found[:3], expected, check_names=False)
+    assert np.isnan(found["cwmm"])
+    assert found["mmc"] == pytest.approx(payout(per_era, get_payout_rules()).mean(), rel=1e-14)
+    assert score_summary(per_era[["fnc", "mmc"]])["payout"].isna().all()
+    assert np.isnan(score_summary(per_era["mmc"])["payout"])
+
+
+def test_payout_by_other_rules(per_era):
+    old = get_payout_rules(date="2026-08-27", total_at_risk=72_000)
+    # 0.015 + 0.009; 0.225 + 0.045, clipped at 0.05; -0.0225 + 0.00225
+    found = score_summary(per_era, rules=old)["payout"]
+    assert found[["mmc", "numerai_corr"]].tolist() == pytest.approx([0.05375 / 3] * 2)
+    only_fnc = replace(old, multipliers={"fnc": 0.1}, clip=0.02)
+    found = score_summary(per_era, rules=only_fnc)["payout"]
+    assert found["fnc"] == pytest.approx((0.002 + 0.02 - 0.003) / 3)
+    assert found.drop("fnc").isna().all()
+    assert score_summary(per_era["fnc"], rules=only_fnc)["payout"] == found["fnc"]
+
+
+def test_payouts_of_several_predictions_are_their_own(per_era):
+    both = pd.concat({"a": per_era, "b": -per_era, "c": per_era[["mmc"]]}, axis=1)
+    found = score_summary(both)["payout"]
+    assert found["a", "mmc"] == found["a", "numerai_corr"] == score_summary(per_era)["payout"].mmc
+    assert found["b", "mmc"] == -found["a", "mmc"]
+    assert found.xs("fnc", level=1).isna().all()
+    assert np.isnan(found["c", "mmc"])
+
+
+def test_a_missing_score_makes_the_payout_missing(per_era):
+    per_era.loc[1, "mmc"] = np.nan
+    found = score_summary(per_era)["payout"]
+    assert found.isna().all()
+    only_corr = replace(get_payout_rules(), multipliers={"numerai_corr": 1.0})
+    assert score_summary(per_era, rules=only_corr)["payout"].notna().sum() == 1
 
 
 @pytest.mark.parametrize("per_era", [[0.02], [0.02, 0.03], [0.02] * 10, [0.1, -0.1] * 3])
 def test_few_or_equal_scores_give_no_warnings(per_era):
     summary = score_summary(per_era)
     assert summary["max_drawdown"] >= 0.0
-    assert summary[["mean", "std", "hit_rate", "payout"]].notna().all()
+    assert summary[["mean", "std", "hit_rate"]].notna().all()
     assert np.isnan(summary["autocorrelation"]) == (len(per_era) < 3 or np.ptp(per_era) == 0)
 
 
@@ -84,5 +127,8 @@ def test_errors():
         score_summary(pd.DataFrame({"a": ["x", "y"]}))
     with pytest.raises(ValueError, match=r"one or two dimensions; found 3"):
         score_summary(np.zeros((2, 2, 2)))
-    with pytest.raises(ValueError, match=r"'payout_limit' parameter"):
-        score_summary([0.1], payout_limit=0)
+    with pytest.raises(ValueError, match=r"'rules' parameter of score_summary"):
+        score_summary([0.1], rules="numerai")
+    table = pd.DataFrame({"numerai_corr": [0.1], "mmc": [0.1]})
+    with pytest.raises(ValueError, match=r"pass total_at_risk= to get_payout_rules"):
+        score_summary(table, rules=get_payout_rules(date="2026-08-27"))

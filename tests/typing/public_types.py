@@ -29,6 +29,7 @@ from sknumerai.metrics import (
     meta_model_contribution,
     neutralized_weights,
     numerai_corr,
+    payout_score,
     score_summary,
 )
 from sknumerai.model_selection import PurgedEraKFold, era_cross_val_predict
@@ -83,6 +84,8 @@ def scores_have_the_dimensions_of_predictions(
     assert_type(numerai_corr(array, array), Score)
     assert_type(feature_neutral_corr(series, series, features=frame, top_bottom=200), float)
     assert_type(meta_model_contribution(series, series, meta_model=series), float)
+    assert_type(payout_score(series, series, meta_model=series), float)
+    assert_type(payout_score(series, series, meta_model=series, aggregate=None), pd.Series)
     assert_type(max_feature_exposure(series, features=frame, aggregate=None), pd.Series)
     assert_type(churn(series, ids=series, eras=series), Score)
     assert_type(era_table(series, frame, eras=series, metrics=["fnc", numerai_corr]), pd.DataFrame)
