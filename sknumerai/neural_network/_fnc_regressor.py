@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -18,7 +18,7 @@ from sknumerai._eras import EraGroups, group_eras
 from sknumerai._frames import Table
 from sknumerai._optional import import_optional
 from sknumerai._rows import check_same_labels
-from sknumerai._sklearn import Interval, check_target, validate_table
+from sknumerai._sklearn import Interval, StrOptions, check_target, validate_table
 from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, RandomState
 from sknumerai.neural_network._device import resolve_device
 from sknumerai.neural_network._era_source import EraSource, open_source
@@ -125,9 +125,11 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         state of the optimizer and the random numbers go on from there; the learning rate, the
         loss, the data and the callbacks are the current ones: schedules of the learning rate and
         the patience begin anew, in `partial_fit` as well.
-    horizon : int, default=20
+    horizon : int or "auto", default="auto"
         Horizon of the target in trading days; eras are weekly. It decides which eras overlap with
-        validation eras: ``ceil(horizon / 5) - 1`` on each side, 3 for 20 days and 11 for 60.
+        validation eras: ``ceil(horizon / 5) - 1`` on each side, 3 for 20 days and 11 for 60. "auto"
+        reads it from the name of the target, such as "target_ender_60", and is 20 where that has
+        none.
 
     Attributes
     ----------
@@ -203,7 +205,7 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         "patience": [_AT_LEAST_1, None],
         "callbacks": [list, None],
         "warm_start": ["boolean"],
-        "horizon": [_AT_LEAST_1],
+        "horizon": [_AT_LEAST_1, StrOptions({"auto"})],
     }
 
     def __init__(
@@ -232,7 +234,7 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
         verbose: int = 0,
         callbacks: list[Callback | tuple[str, Callback]] | None = None,
         warm_start: bool = False,
-        horizon: int = 20,
+        horizon: int | Literal["auto"] = "auto",
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.dropout = dropout
@@ -363,7 +365,8 @@ class FNCRegressor(SafetensorsMixin, RegressorMixin, BaseEstimator):
             header = pd.DataFrame(columns=source.names)
             validate_data(self, header, reset=not continued, skip_check_array=True)
             with source:
-                return self._train_on(source, source.targets(), source.groups, continued, partial)
+                y = pd.Series(source.targets(), name=target)
+                return self._train_on(source, y, source.groups, continued, partial)
         check_same_labels(X=X, y=y, eras=eras)
         table = self._read(X, reset=not continued)
         check_target(self, range(table.n_rows), y)

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sknumerai._eras import EraGroups
 from sknumerai._frames import Table
+from sknumerai._kernels.horizons import horizon_of
 from sknumerai._typing import ArrayLike
 from sknumerai.neural_network._device import resolve_device
 from sknumerai.neural_network._era_neutralizer import EraNeutralizer
@@ -60,7 +61,10 @@ def make_dataset(
     _check_callbacks(regressor.callbacks)
     targets = read_targets(y, groups)
     validation_eras = regressor.validation_eras if validate else None
-    train, validation = split_eras(groups, validation_eras, regressor.horizon)
+    horizon = regressor.horizon
+    if horizon == "auto":
+        horizon = horizon_of([getattr(y, "name", None)])
+    train, validation = split_eras(groups, validation_eras, horizon)
     data = (table, targets, groups)
     neutralizer = EraNeutralizer()
     held_out = EraDataset(*data, validation, neutralizer) if len(validation) else None

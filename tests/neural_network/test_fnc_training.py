@@ -54,6 +54,15 @@ def test_purged_validation_eras(data, validation_eras, horizon, validation, trai
     assert sorted(seen.labels(training=True)) == [f"{era:04d}" for era in train]
 
 
+@pytest.mark.parametrize(("name", "train"), [("target_x_55", [1]), ("target", range(1, 9))])
+def test_the_name_of_the_target_tells_its_horizon(data, name, train):
+    X, y, eras = data
+    model = make_regressor(validation_eras=1, callbacks=[SeenEras()], max_epochs=1)
+    model.fit(X, pd.Series(y, name=name), eras=eras)
+    labels = sorted(callback_of(model, SeenEras).labels(training=True))
+    assert labels == [f"{era:04d}" for era in train]
+
+
 def test_early_stopping_keeps_the_best_epoch(data):
     X, y, eras = data
     X = (X + np.random.default_rng(0).random(X.shape)) / 5  # no two rows that tie at the cut
