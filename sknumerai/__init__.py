@@ -10,8 +10,10 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _SUBPACKAGES = (
+    "boosting",
     "contribution",
     "datasets",
+    "ensemble",
     "exceptions",
     "inspection",
     "metrics",
@@ -19,6 +21,7 @@ _SUBPACKAGES = (
     "neural_network",
     "neutralization",
     "portfolio",
+    "preprocessing",
     "staking",
     "streaming",
 )

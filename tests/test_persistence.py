@@ -117,6 +117,13 @@ NOT_HERE = {
     "ClipRecord": "a record",
     "TCProxyFit": "a result",
     "StreamReport": "a result",
+    **dict.fromkeys(
+        [
+            *("EraRankTransformer", "EraEnsemble", "RiskiestFeatures"),
+            *("EraBoostedRegressor", "BenchmarkResidualRegressor"),
+        ],
+        "copied and pickled in its own tests",
+    ),
     "PayoutRules": "copied and pickled in its own tests",
     "EraReader": "reads a file",
     "EraNeutralizer": "a part of a loss",

@@ -4,6 +4,7 @@ Labels in another order gave wrong numbers without a word before. Every public f
 that takes several tables is tried with each of them shuffled; a new one must be added here.
 """
 
+from functools import partial
 from importlib import import_module
 
 import numpy as np
@@ -126,6 +127,21 @@ def cross_val_predict(X, y, eras, weight):
 
 
 CALLS = {
+    "tune_exposure": call(
+        partial(neutralization.tune_exposure, scoring="mmc"),
+        "y_pred",
+        "y",
+        features="features",
+        meta_model="meta_model",
+        **WITH_ERAS,
+    ),
+    "RiskiestFeatures": call(
+        FeatureNeutralizer(feature_columns=neutralization.RiskiestFeatures(2, method="return")).fit,
+        "users",
+        "y",
+        features="features",
+        **WITH_ERAS,
+    ),
     "numerai_corr": call(metrics.numerai_corr, "y", "y_pred", **WITH_ERAS),
     "feature_neutral_corr": call(
         metrics.feature_neutral_corr, "y", "y_pred", features="features", **WITH_ERAS
@@ -302,6 +318,13 @@ def add_matplotlib():
             meta_model="meta_model",
             **WITH_ERAS,
         ),
+        "ExposureFrontierDisplay": call(
+            inspection.ExposureFrontierDisplay.from_predictions,
+            "y",
+            "y_pred",
+            features="features",
+            **WITH_ERAS,
+        ),
         "FeatureExposureDisplay": call(
             inspection.FeatureExposureDisplay.from_predictions,
             "y_pred",
@@ -349,6 +372,6 @@ ROOMS = "metrics neutralization model_selection contribution portfolio neural_ne
 def test_every_public_name_is_tried(room):
     tried = {name.split(".")[0].split(",")[0] for name in CALLS}
     tried |= {"FNCRegressor", "NeuralTrader", "PortfolioLayer"}
-    tried |= {"EraScoresDisplay", "FeatureExposureDisplay"}
+    tried |= {"EraScoresDisplay", "ExposureFrontierDisplay", "FeatureExposureDisplay"}
     names = set(import_module(f"sknumerai.{room}").__all__) - EXEMPT - tried - set(TENSORS)
     assert {name for name in names if not name.endswith(("_loss", "_penalty"))} == set()

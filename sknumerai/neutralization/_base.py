@@ -13,7 +13,8 @@ from sknumerai._columns import select_features
 from sknumerai._eras import EraGroups, group_tables, require_eras
 from sknumerai._frames import Table, is_series, read_predictions
 from sknumerai._sklearn import _check_feature_names_in, validate_table
-from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, Frame
+from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, Frame, Normalize
+from sknumerai.neutralization._riskiest_features import RiskiestFeatures, select_riskiest
 
 PREFIXES_OF_OTHERS = ("feature", "target")
 OTHERS = ("era", "id", "data_type")
@@ -105,8 +106,11 @@ class EraTransformerMixin:
 class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator):
     """Base of transformers that change predictions by the features of their era."""
 
-    feature_columns: FeatureColumns
+    feature_columns: FeatureColumns | RiskiestFeatures
     prediction_columns: FeatureColumns
+    normalize: Normalize
+    n_jobs: int | None
+    verbose: bool | int
 
     def fit(
         self,
@@ -116,14 +120,17 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         features: ArrayLike | None = None,
         eras: Eras | None = None,
     ) -> Self:
-        """Record prediction and feature names, and whether there are eras; learn no values.
+        """Record prediction and feature names, and whether there are eras.
+
+        No values are learned, unless ``feature_columns`` is a `RiskiestFeatures`.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_predictions)
             Predictions; or a table of predictions and features, of which ``feature_columns``
             selects the features and ``prediction_columns`` the predictions.
-        y : ignored
+        y : array-like of shape (n_samples,), optional
+            Targets, which only some methods of `RiskiestFeatures` use.
         features : array-like or DataFrame of shape (n_samples, n_features), optional
             Features of the same rows, in their own dtype (int8 is fastest).
         eras : array-like of shape (n_samples,) or scalar, optional
@@ -135,14 +142,31 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
 
         Raises
         ------
+        MissingErasError
+            If riskiest features are to be selected and there are no eras.
         ValueError
             If predictions, features and eras do not fit together, are not finite, or a column
-            would become a prediction that is a feature or a target by its name.
+            would become a prediction that is a feature or a target by its name; or if there are
+            too few features or eras to select the riskiest, or no targets.
         """
         self._validate_params()
         predictions, chosen, groups = self._read(X, features, eras, reset=True)
-        read_predictions(predictions, groups)
+        values = read_predictions(predictions, groups)
         self._check_features(chosen)
+        self._selected = list(range(chosen.n_columns))
+        if isinstance(self.feature_columns, RiskiestFeatures):
+            self._selected = select_riskiest(
+                self.feature_columns,
+                values,
+                chosen,
+                y,
+                groups,
+                normalize=self.normalize,
+                n_jobs=self.n_jobs,
+                verbose=self.verbose,
+            )
+        names = chosen.columns if chosen.names is None else chosen.names
+        self.selected_features_ = [names[j] for j in self._selected]
         self.eras_given_ = eras is not None
         self.prediction_columns_ = predictions.columns
         self.feature_names_ = chosen.names
@@ -186,6 +210,8 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
         require_eras(eras, given_at_fit=self.eras_given_, caller=caller)
         predictions, chosen, groups = self._read(X, features, eras, reset=False)
         self._check_same_features(chosen)
+        if len(self._selected) < self.n_features_:
+            chosen = chosen.subset([chosen.columns[j] for j in self._selected], chosen.name)
         return self._transform_table(predictions, chosen, groups)
 
     def _transform_table(self, predictions: Table, features: Table, groups: EraGroups) -> Array:
@@ -223,8 +249,11 @@ class PredictionTransformer(EraTransformerMixin, TransformerMixin, BaseEstimator
                 f"{type(self).__name__}, or the Series to neutralize() or clip_exposure()."
             )
         X = validate_table(self, X, reset=reset, ensure_all_finite=False)
+        columns = self.feature_columns
+        if isinstance(columns, RiskiestFeatures):  # those to select from
+            columns = columns.feature_columns
         predictions, chosen, groups = read_input(
-            X, features, eras, self.feature_columns, self.prediction_columns, by_name=True
+            X, features, eras, columns, self.prediction_columns, by_name=True
         )
         if not reset and predictions.columns != self.prediction_columns_:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -64,7 +65,7 @@ class ClipRecord:
 
 def clipped_predictions(
     predictions: Array,
-    features: Array,
+    features: Array | StandardizedFeatures,
     *,
     limits: Array,
     bounds: str,
@@ -72,13 +73,14 @@ def clipped_predictions(
     scale: Scale,
     tol: float,
     widen: bool,
+    warm: Sequence[ClipRecord] | None = None,
 ) -> tuple[Array, list[ClipRecord]]:
     """Clip the feature exposures of the predictions of one era.
 
     Parameters
     ----------
     predictions : ndarray of shape (n, m)
-    features : ndarray of shape (n, k)
+    features : ndarray or StandardizedFeatures of shape (n, k)
         In their own dtype; int8 is fastest.
     limits : ndarray of shape (k,)
         Largest absolute exposures, >= 0; infinite ones do not bind.
@@ -89,6 +91,8 @@ def clipped_predictions(
         Bound on violation and gap.
     widen : bool
         Whether to widen limits that cannot be met, instead of raising.
+    warm : sequence of ClipRecord, optional
+        Those of the same predictions at other limits, to start from.
 
     Returns
     -------
@@ -100,13 +104,18 @@ def clipped_predictions(
     ------
     InfeasibleExposureError, SolverError
     """
-    standardized = StandardizedFeatures(features)
+    standardized = (
+        features if isinstance(features, StandardizedFeatures) else StandardizedFeatures(features)
+    )
     normalized, units = in_units(normalize_columns(predictions, normalize))
     means, centred = normalized.mean(axis=0), centre(normalized)
     sizes = np.linalg.norm(centred, axis=0)
     constant = np.ptp(normalized, axis=0) == 0.0
     sizes[constant] = 1.0
     starts = standardized.rmatmul(centred / sizes)
+    states: list[Array | None] = [None] * len(sizes)
+    if warm is not None:
+        states = [np.sign(np.nan_to_num(record.weights)) for record in warm]
     clipped, records = np.empty_like(normalized), []
     by_prediction = [
         partial(_limits_at, limits=limits, start=start, features=standardized, bounds=bounds)
@@ -117,7 +126,13 @@ def clipped_predictions(
             if constant[j]:
                 raise InfeasibleExposureError("the prediction is constant")
             residual, record = _clip(
-                standardized, centred[:, j] / size, starts[:, j], limits_at, tol, widen
+                standardized,
+                centred[:, j] / size,
+                starts[:, j],
+                limits_at,
+                tol,
+                widen,
+                states[j],
             )
         except InfeasibleExposureError:
             if not (widen or constant[j]):
@@ -180,11 +195,14 @@ def _clip(
     limits_at: LimitsAt,
     tol: float,
     widen: bool,
+    state: Array | None,
 ) -> tuple[Array, ClipRecord]:
     """Clip one prediction of unit norm, widening the limits if allowed and needed."""
     multiple = 1.0
     try:
-        solution = square_root_lasso(features, response, *limits_at(1.0), tol=tol, start=start)
+        solution = square_root_lasso(
+            features, response, *limits_at(1.0), tol=tol, start=start, state=state
+        )
     except InfeasibleExposureError:
         smallest = smallest_multiple(features, response, limits_at)
         if not widen or not np.isfinite(smallest):

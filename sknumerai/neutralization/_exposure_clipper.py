@@ -16,6 +16,7 @@ from sknumerai.neutralization._clip_exposure import (
     clip_table,
 )
 from sknumerai.neutralization._limits import exposure_limits
+from sknumerai.neutralization._riskiest_features import RiskiestFeatures
 
 
 class ExposureClipper(PredictionTransformer):
@@ -31,15 +32,15 @@ class ExposureClipper(PredictionTransformer):
         Largest absolute correlation with a feature: one limit, one per feature (a Series by its
         labels, which must be the names), or a dict of limits by feature or group name. A dict
         leaves unnamed features unlimited; of several limits the tightest wins. Limits of 0
-        neutralize.
+        neutralize. Limits are those of all features, also where `RiskiestFeatures` selects some.
     bounds : {"symmetric", "shrink"}, default="symmetric"
         "symmetric": every exposure within ±limit. "shrink": besides, no exposure may grow or
         change its sign.
-    feature_columns : list, str, callable or slice, optional
+    feature_columns : list, str, callable, slice or RiskiestFeatures, optional
         Which columns are features: names, a regular expression that names are searched for, a
         callable on the list of names, or positions or a slice for arrays. None means all columns
         of ``features`` where that is given, else the columns of X whose name starts with
-        "feature".
+        "feature". `RiskiestFeatures` selects some of these at `fit`.
     feature_groups : dict of str to sequence of names, optional
         Groups that ``max_exposure`` may name.
     normalize : {None, "rank", "gaussian"}, default="gaussian"
@@ -70,15 +71,19 @@ class ExposureClipper(PredictionTransformer):
     prediction_columns_ : list of int
         Positions of the predictions in X.
     feature_names_ : list or None
-        Names of the features whose exposures are limited.
+        Names of the features.
     n_features_ : int
         Their number.
+    selected_features_ : list
+        Names, or for arrays positions, of the features whose exposures are limited:
+        all of them, or those selected by `RiskiestFeatures`, the riskiest first.
     eras_given_ : bool
         Whether eras were given at `fit`, and therefore are required at `transform`.
 
     See Also
     --------
     FeatureNeutralizer : Removes the linear part altogether.
+    tune_exposure : Compares proportions and limits.
     NeutralizedRegressor : A regressor whose predictions are clipped.
     clip_exposure : The same as a function, which also returns what was done.
 
@@ -113,7 +118,7 @@ class ExposureClipper(PredictionTransformer):
         max_exposure: ExposureLimit = 0.1,
         *,
         bounds: Bounds = "symmetric",
-        feature_columns: FeatureColumns = None,
+        feature_columns: FeatureColumns | RiskiestFeatures = None,
         feature_groups: FeatureGroups | None = None,
         normalize: Normalize = "gaussian",
         scale: Scale = "minmax",
@@ -139,12 +144,15 @@ class ExposureClipper(PredictionTransformer):
         exposure_limits(self.max_exposure, features.names, features.n_columns, self.feature_groups)
 
     def _transform_table(self, predictions: Table, features: Table, groups: EraGroups) -> Array:
+        limits = exposure_limits(
+            self.max_exposure, self.feature_names_, self.n_features_, self.feature_groups
+        )
         clipped, _ = clip_table(
             predictions,
             features,
             groups,
-            max_exposure=self.max_exposure,
-            feature_groups=self.feature_groups,
+            max_exposure=limits[self._selected],
+            feature_groups=None,
             bounds=self.bounds,
             normalize=self.normalize,
             scale=self.scale,

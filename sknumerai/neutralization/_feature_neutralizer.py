@@ -10,6 +10,7 @@ from sknumerai._frames import Table
 from sknumerai._typing import Array, FeatureColumns, Normalize, Scale
 from sknumerai.neutralization._base import PredictionTransformer
 from sknumerai.neutralization._neutralize import NORMALIZE, PROPORTION, SCALE, neutralize_table
+from sknumerai.neutralization._riskiest_features import RiskiestFeatures
 
 
 class FeatureNeutralizer(PredictionTransformer):
@@ -24,11 +25,11 @@ class FeatureNeutralizer(PredictionTransformer):
     ----------
     proportion : float, default=1.0
         Share of the linear part to remove, in [0, 1].
-    feature_columns : list, str, callable or slice, optional
+    feature_columns : list, str, callable, slice or RiskiestFeatures, optional
         Which columns are features: names, a regular expression that names are searched for, a
         callable on the list of names, or positions or a slice for arrays. None means all columns
         of ``features`` where that is given, else the columns of X whose name starts with
-        "feature".
+        "feature". `RiskiestFeatures` selects some of these at `fit`.
     normalize : {None, "rank", "gaussian"}, default=None
         Per era, before: ranks in (0, 1), or normal quantiles of them.
     scale : {None, "minmax", "std"}, default=None
@@ -52,15 +53,19 @@ class FeatureNeutralizer(PredictionTransformer):
     prediction_columns_ : list of int
         Positions of the predictions in X.
     feature_names_ : list or None
-        Names of the features that predictions are neutralized against.
+        Names of the features.
     n_features_ : int
         Their number.
+    selected_features_ : list
+        Names, or for arrays positions, of the features that predictions are neutralized against:
+        all of them, or those selected by `RiskiestFeatures`, the riskiest first.
     eras_given_ : bool
         Whether eras were given at `fit`, and therefore are required at `transform`.
 
     See Also
     --------
     ExposureClipper : Removes only as much as limits on the exposures demand.
+    tune_exposure : Compares proportions and limits.
     NeutralizedRegressor : A regressor whose predictions are neutralized.
     neutralize : The same as a function.
 
@@ -98,7 +103,7 @@ class FeatureNeutralizer(PredictionTransformer):
         self,
         proportion: float = 1.0,
         *,
-        feature_columns: FeatureColumns = None,
+        feature_columns: FeatureColumns | RiskiestFeatures = None,
         normalize: Normalize = None,
         scale: Scale = None,
         n_jobs: int | None = None,

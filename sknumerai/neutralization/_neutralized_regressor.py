@@ -27,6 +27,7 @@ from sknumerai._routing import accepted_metadata, requests_of
 from sknumerai._rows import check_same_labels
 from sknumerai._sklearn import _num_samples, check_target, validate_table
 from sknumerai._typing import Array, ArrayLike, Eras, FeatureColumns, Regressor, Transformer
+from sknumerai.neutralization._riskiest_features import RiskiestFeatures
 
 
 class NeutralizedRegressor(RegressorMixin, BaseEstimator):
@@ -40,7 +41,8 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
     regressor : estimator
         Any regressor; a clone of it is fitted.
     transformer : estimator
-        `FeatureNeutralizer` or `ExposureClipper`; a clone of it is fitted.
+        `FeatureNeutralizer` or `ExposureClipper`; a clone of it is fitted. There are no exposures
+        of unseen predictions to learn `RiskiestFeatures` from: their method must be another.
     feature_columns : list, str, callable or slice, optional
         The columns of the features (by default all) that the transformer sees: names, a regular
         expression, a callable on the list of names, or positions or a slice for arrays. The
@@ -131,10 +133,14 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         MissingErasError
             If the regressor is a composite, and what needs eras in it cannot get them: they
             travel there by metadata routing only.
+        ValueError
+            If tables do not fit together, or the transformer would select `RiskiestFeatures` by
+            exposures of predictions.
         """
         for name, part in (("regressor", self.regressor), ("transformer", self.transformer)):
             if not hasattr(part, "fit"):
                 raise ValueError(f"{name} is {part!r}; pass an estimator.")
+        _check_selection(self.transformer)
         check_same_labels(X=X, y=y, eras=eras, features=features, **fit_params)
         X = validate_table(self, X, reset=True, ensure_all_finite=False)
         check_target(self, X, y)
@@ -144,7 +150,9 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         fit_cached = check_memory(self.memory).cache(_fit)
         self.regressor_ = fit_cached(clone(self.regressor), X, targets, routed["regressor"]["fit"])
         self.transformer_ = clone(self.transformer).fit(
-            targets if targets.ndim == 2 else targets.reshape(-1, 1), **routed["transformer"]["fit"]
+            targets if targets.ndim == 2 else targets.reshape(-1, 1),
+            targets,
+            **routed["transformer"]["fit"],
         )
         self.eras_given_ = eras is not None
         return self
@@ -276,6 +284,18 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         tags.regressor_tags.poor_score = True  # neutral to X, by design
         tags.target_tags.multi_output = get_tags(self.regressor).target_tags.multi_output
         return tags
+
+
+def _check_selection(transformer: Any) -> None:
+    """Refuse to learn exposures: those of y are returns, those of fitted values are overfitted."""
+    parameters = transformer.get_params() if hasattr(transformer, "get_params") else {}
+    for choice in parameters.values():
+        if isinstance(choice, RiskiestFeatures) and choice.method == "exposure":
+            raise ValueError(
+                f"The transformer selects {choice!r} by exposures of predictions, and "
+                "NeutralizedRegressor fits it to y, before there are predictions of unseen eras; "
+                "pass method='return' or method='return_change'."
+            )
 
 
 def _fit(regressor: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:

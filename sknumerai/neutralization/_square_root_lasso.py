@@ -63,6 +63,7 @@ def square_root_lasso(
     *,
     tol: float = 1e-9,
     start: Array | None = None,
+    state: Array | None = None,
 ) -> ClippedSignal:
     """The most faithful residual whose correlations with the features stay inside limits.
 
@@ -83,6 +84,8 @@ def square_root_lasso(
         Bound on the violation of a limit and on the duality gap.
     start : ndarray of shape (k,), optional
         Xᵀy, if known.
+    state : ndarray of shape (k,), optional
+        Signs of the weights at other limits, as a warm start.
 
     Returns
     -------
@@ -111,8 +114,10 @@ def square_root_lasso(
         part = features.take(bounded)
         residual, weights[bounded, None] = _neutralized(part, response)
         exposures = features.rmatmul(residual[:, None])[:, 0] / np.linalg.norm(residual)
-    state, chosen = np.zeros(features.k, dtype=np.int8), np.zeros(features.k, dtype=bool)
+    state = np.zeros(features.k, dtype=np.int8) if state is None else state.astype(np.int8)
+    chosen = state != 0
     norm, rough, last_resort = 1.0, False, False
+    warm = bool(chosen.any())
     for passes in range(1, MAX_PASSES):
         violation, gap = _certificate(weights, exposures, lower, upper)
         if max(violation, gap) <= tol:
@@ -121,7 +126,9 @@ def square_root_lasso(
         excess = np.maximum(exposures - upper, lower - exposures)
         excess[chosen] = 0.0
         entering = np.flatnonzero(excess > 0.1 * tol)
-        if len(entering) == 0:
+        if warm:  # what the features of a warm start leave is found in the next pass
+            entering, warm = entering[:0], False
+        elif len(entering) == 0:
             if last_resort:
                 break
             last_resort = not rough

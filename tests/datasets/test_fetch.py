@@ -147,9 +147,7 @@ def test_latest_is_the_version_of_the_highest_number(tmp_path, files):
     assert sorted(paths) == ["features", "train_benchmark_models"]
     assert paths.features == tmp_path / "v5.10" / "features.json"
     unnumbered = StandIn({"new/train.parquet": b""})
-    with pytest.raises(
-        ValueError, match=r"no version such as 'v5.3' \(found new\); name one"
-    ):
+    with pytest.raises(ValueError, match=r"no version such as 'v5.3' \(found new\); name one"):
         fetch_tournament(client=unnumbered, data_home=tmp_path)
 
 

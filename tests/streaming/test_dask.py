@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("small_tasks")
 
 @pytest.fixture(scope="module")
 def cluster():
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     with distributed.LocalCluster(protocol="tcp", processes=True, **options) as cluster:
         yield cluster
 
@@ -213,21 +213,31 @@ def scheduler(tmp_path_factory):
         ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"],
         ["distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny"],
     ]
-    common = ["--no-dashboard", "--scheduler-file", file]
+    common = ["--dashboard-address", "127.0.0.1:0", "--scheduler-file", file]
     processes = [
         subprocess.Popen([sys.executable, "-m", *command, *common], **quiet) for command in commands
     ]
     try:
-        deadline = time.monotonic() + 30
-        while not file.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        yield processes[0], json.loads(file.read_text())["address"]
+        yield processes[0], address_in(file)
     finally:
         for process in processes:
             process.kill()
             process.wait()
 
 
+def address_in(file):
+    """Once it is there, and complete."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return json.loads(file.read_text())["address"]
+        except (OSError, ValueError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 def test_a_scheduler_that_is_killed(files, tmp_path, scheduler):
     """An error once the client gives up to find it again, here after two seconds."""
     process, address = scheduler
