@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import sknumerai
 from sknumerai.contribution import ClosedFormTC, TCScorer
+from sknumerai.ensemble import EraEnsemble
 from sknumerai.metrics import get_era_scorer, get_era_scorer_names, make_era_scorer, numerai_corr
 from sknumerai.model_selection import (
     CombinatorialPurgedEraCV,
@@ -22,6 +23,7 @@ from sknumerai.model_selection import (
 )
 from sknumerai.neutralization import ExposureClipper, FeatureNeutralizer, NeutralizedRegressor
 from sknumerai.portfolio import PortfolioOptimizer
+from sknumerai.preprocessing import EraRankTransformer
 
 RNG = np.random.default_rng(0)
 ERAS = np.repeat([f"{era:04d}" for era in range(1, 9)], 420)
@@ -50,6 +52,8 @@ def fit(estimator):
         return estimator.fit(Y[:, None], features=X, eras=ERAS)
     if isinstance(estimator, PortfolioOptimizer):
         return estimator.fit(Y, exposures=X)
+    if isinstance(estimator, EraRankTransformer):
+        return estimator.fit(X, eras=ERAS)
     needs = "eras" in inspect.signature(estimator.fit).parameters
     return estimator.fit(X, Y, **({"eras": ERAS} if needs else {}))
 
@@ -60,6 +64,8 @@ def result(estimator):
         return estimator.transform(Y[:, None], features=X, eras=ERAS)
     if isinstance(estimator, PortfolioOptimizer):
         return np.append(estimator.weights_, estimator.gradient(Y))
+    if isinstance(estimator, EraRankTransformer):
+        return estimator.transform(X, eras=ERAS, ids=np.arange(len(X)))
     needs = "eras" in inspect.signature(estimator.predict).parameters
     return estimator.predict(X, **({"eras": ERAS} if needs else {}))
 
@@ -89,6 +95,13 @@ ESTIMATORS = {
     "FeatureNeutralizer": lambda: FeatureNeutralizer(0.5, normalize="rank"),
     "ExposureClipper": lambda: ExposureClipper(0.3),
     "NeutralizedRegressor": lambda: NeutralizedRegressor(Ridge(), FeatureNeutralizer(0.5)),
+    "EraRankTransformer": lambda: EraRankTransformer("gaussian", ties="id"),
+    "EraEnsemble": lambda: EraEnsemble(
+        [("linear", Ridge()), ("neutral", NeutralizedRegressor(Ridge(), FeatureNeutralizer(0.5)))],
+        weights="select",
+        transformer=ExposureClipper(0.3),
+        cv=PurgedEraKFold(2, purge=0),
+    ),
     "PortfolioOptimizer": lambda: PortfolioOptimizer(max_weights=0.1, min_weights=-0.1),
     "FNCRegressor": lambda: network("FNCRegressor"),
     "FNCRegressor with callbacks": scheduled,

@@ -10,9 +10,19 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
-from sknumerai import contribution, inspection, metrics, model_selection, neutralization, portfolio
+from sknumerai import (
+    contribution,
+    ensemble,
+    inspection,
+    metrics,
+    model_selection,
+    neutralization,
+    portfolio,
+    preprocessing,
+)
 from sknumerai.metrics import get_era_scorer, make_era_scorer
 from sknumerai.model_selection import PurgedEraKFold
 from sknumerai.neutralization import ExposureClipper, FeatureNeutralizer, NeutralizedRegressor
@@ -106,6 +116,8 @@ def two(name):
 WITH_ERAS = {"eras": "eras"}
 SIGNALS = {"neutralizers": "neutralizers", "sample_weights": "weights", **WITH_ERAS}
 NEUTRALIZED = NeutralizedRegressor(Ridge(), FeatureNeutralizer())
+ENSEMBLE = ensemble.EraEnsemble([("a", Ridge())], transformer=FeatureNeutralizer())
+FITTED_ENSEMBLE = clone(ENSEMBLE).fit(TABLES["X"], TABLES["y"], eras=TABLES["eras"])
 
 
 def _hessian(diagonal, loadings, **others):
@@ -202,6 +214,35 @@ CALLS = {
         get_era_scorer("alpha"), neutralizers="neutralizers", sample_weights="weights"
     ),
     "make_era_scorer": scorer(make_era_scorer(plain), meta_model="meta_model"),
+    "rank_by_era": call(
+        lambda values, **k: preprocessing.rank_by_era(values, ties="id", **k),
+        "y_pred",
+        ids="y",
+        **WITH_ERAS,
+    ),
+    "EraRankTransformer.fit": call(preprocessing.EraRankTransformer().fit, "users", **WITH_ERAS),
+    "EraRankTransformer.fit_transform": call(
+        preprocessing.EraRankTransformer(ties="id").fit_transform, "users", ids="y", **WITH_ERAS
+    ),
+    "blend": call(
+        lambda users, **k: ensemble.blend(users, transformer=FeatureNeutralizer(), **k),
+        "users",
+        features="features",
+        **WITH_ERAS,
+    ),
+    "select_weights": call(
+        lambda users, y, **k: ensemble.select_weights(users, y, scoring="mmc", n_steps=1, **k),
+        "users",
+        "y",
+        meta_model="meta_model",
+        **WITH_ERAS,
+    ),
+    "EraEnsemble.fit": call(ENSEMBLE.fit, "X", "y", features="features", **WITH_ERAS),
+    "EraEnsemble.predict": call(FITTED_ENSEMBLE.predict, "X", features="features", **WITH_ERAS),
+    "EraEnsemble.score": call(FITTED_ENSEMBLE.score, "X", "y", features="features", **WITH_ERAS),
+    "EraEnsemble.score_members": call(
+        FITTED_ENSEMBLE.score_members, "X", "y", features="features", **WITH_ERAS
+    ),
     "neutralize": call(neutralization.neutralize, "y_pred", "features", **WITH_ERAS),
     "clip_exposure": call(neutralization.clip_exposure, "y_pred", "features", **WITH_ERAS),
     "FeatureNeutralizer.fit": call(
@@ -365,7 +406,10 @@ EXEMPT = {
 TENSORS = "soft_rank EraNeutralizer".split()  # of torch, which have no labels
 
 
-ROOMS = "metrics neutralization model_selection contribution portfolio neural_network inspection"
+ROOMS = (
+    "preprocessing metrics neutralization model_selection contribution portfolio neural_network "
+)
+ROOMS += "ensemble inspection"
 
 
 @pytest.mark.parametrize("room", ROOMS.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from os import PathLike
@@ -105,12 +106,11 @@ class ParquetParts:
         self.paths = find_parts(source, argument)
         self._opened: tuple[int, Any] | None = None
         self._schema: Any = None
-        self._identities: list[tuple[Any, ...]] = []
+        self._checksums: list[int] = []  # of the footers: copies on other disks have the same
         self._groups: list[tuple[int, int]] = []  # part, and number in it, of each row group
         sizes: list[int] = []
         for number, path in enumerate(self.paths):
             file = self.open(number)
-            self._identities.append(_identity(path)[1:])
             if number == 0:
                 self._schema = file.schema_arrow
             else:
@@ -152,8 +152,11 @@ class ParquetParts:
         if self._opened is None or self._opened[0] != part:
             self.close()
             path = self.paths[part]
-            self._opened = part, open_parquet(path, self.argument)
-            if self._identities[part:] and self._identities[part] != _identity(path)[1:]:
+            file, checksum = _open_or_say(path, self.argument)
+            self._opened = part, file
+            if not self._checksums[part:]:
+                self._checksums.append(checksum)
+            elif self._checksums[part] != checksum:
                 raise ValueError(
                     f"{self.argument}={str(path)!r} has changed while it was read; run it again "
                     "when the file stays as it is."
@@ -176,8 +179,12 @@ class ParquetParts:
 
 def open_parquet(path: str | PathLike[str], argument: str = "path") -> Any:
     """Open a parquet file, or say why it is none."""
+    return _open_or_say(path, argument)[0]
+
+
+def _open_or_say(path: str | PathLike[str], argument: str) -> tuple[Any, int]:
+    """The same with the checksum of its footer."""
     pa = import_optional("pyarrow", extra="data")
-    pq = import_optional("pyarrow.parquet", extra="data")
     path = Path(path)
     label = f"{argument}={str(path)!r}"
     if not os.path.isfile(path):
@@ -186,37 +193,41 @@ def open_parquet(path: str | PathLike[str], argument: str = "path") -> Any:
     if path.stat().st_size == 0:
         raise ValueError(f"{label} is empty (0 bytes); download or write it again.")
     try:
-        # Through small buffers, and not ahead: the compressed columns of a large row group never
-        # lie in memory together. Mapped pages would, as far as the process is billed for them.
-        footer = _footer_of(path)
-        file = pq.ParquetFile(path, metadata=footer, buffer_size=COLUMN_BUFFER, pre_buffer=False)
-        _keep_footer(path, file.metadata)
+        file, checksum = _open(path)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
             f"{label} is not a complete parquet file ({first_line(error)}); download or write it "
             "again."
         ) from error
     check_names_differ(file.schema_arrow.names, label)
-    return file
+    return file, checksum
 
 
 # The last footer read: of a wide file it takes as long to parse as an era takes to read.
-_footer: tuple[tuple[Any, ...], Any] | None = None
+_footer: tuple[tuple[Any, ...], Any, int] | None = None
 
 
-def _footer_of(path: Path) -> Any:
-    """The footer of a file, if it is the last that was read."""
-    known = _footer
-    return known[1] if known is not None and known[0] == _identity(path) else None
-
-
-def _keep_footer(path: Path, footer: Any) -> None:
+def _open(path: Path) -> tuple[Any, int]:
+    """A file, and the checksum of its footer, which tells where its data lie and of which kind."""
     global _footer
-    _footer = _identity(path), footer
+    pq = import_optional("pyarrow.parquet", extra="data")
+    identity, known = _identity(path), _footer
+    footer = known[1] if known is not None and known[0] == identity else None
+    # Through small buffers, and not ahead: the compressed columns of a large row group never
+    # lie in memory together. Mapped pages would, as far as the process is billed for them.
+    file = pq.ParquetFile(path, metadata=footer, buffer_size=COLUMN_BUFFER, pre_buffer=False)
+    if known is not None and footer is not None:
+        return file, known[2]
+    with path.open("rb") as content:
+        content.seek(-8, os.SEEK_END)
+        content.seek(-8 - int.from_bytes(content.read(4), "little"), os.SEEK_END)
+        checksum = zlib.crc32(content.read())
+    _footer = identity, file.metadata, checksum
+    return file, checksum
 
 
 def _identity(path: Path) -> tuple[Any, ...]:
-    """What tells a file from another one, and from what it was; the first is of this machine."""
+    """What tells a file of this machine from another one, and from what it was."""
     found = path.stat()
     return (str(path.resolve()), found.st_ino), found.st_mtime_ns, found.st_size
 

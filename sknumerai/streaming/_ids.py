@@ -16,6 +16,7 @@ from sknumerai.streaming._quoting import list_some
 ID = "id"
 AT_A_TIME = 2**17  # ids that are Python objects at a time
 KEY = "sknumerai-hashes"
+MORE_KEYS = 4
 
 
 class Ids:
@@ -89,12 +90,14 @@ class Ids:
             return np.arange(len(self), dtype=_row_type(len(self)))
         whole = _as_one(self.values)
         self.values = import_optional("pyarrow", extra="data").chunked_array([whole])
-        key = KEY
-        while True:
+        for key in (KEY, *(secrets.token_hex(8) for _ in range(MORE_KEYS))):
             found = _locate(self.hashes(key), others, key)
             if found is not None and _agree(whole, others, found):
                 return found
-            key = secrets.token_hex(8)
+        raise ValueError(
+            f"{self.source} or {others.source} has ids that differ and are the same as text; write "
+            "them as text."
+        )
 
     def _check_missing(self) -> None:
         pc = import_optional("pyarrow.compute", extra="data")

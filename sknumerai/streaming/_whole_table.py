@@ -193,7 +193,11 @@ def read_arrow(
             if path.name.lower().endswith(".parquet"):
                 tables.append(_read_parquet(path, columns, argument))
             else:
-                tables.append(read_csv(path, text))
+                table = read_csv(path, text)
+                if columns and set(columns) <= set(table.column_names):
+                    chosen = dict.fromkeys([*columns, ID])
+                    table = table.select([name for name in chosen if name in table.column_names])
+                tables.append(table)
     if len(tables) == 1:
         return tables[0]
     for path, table in zip(parts, tables, strict=True):

@@ -3,6 +3,13 @@
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
+from sklearn.linear_model import Ridge
+from sklearn.tree import DecisionTreeRegressor
+
+from sknumerai.model_selection import PurgedEraKFold
+
+CV = PurgedEraKFold(3, purge=0)
+MEMBERS = [("linear", Ridge()), ("tree", DecisionTreeRegressor(max_depth=3, random_state=0))]
 
 
 def draw_predictions(n_eras=6, n=80, seed=0):

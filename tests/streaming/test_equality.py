@@ -144,10 +144,17 @@ def test_executors(files, rows, predictions, executor, function, options):
     assert (report.n_eras, report.n_rows, report.n_features) == (5, len(rows), 6)
 
 
-def test_report(files, rows, predictions):
-    report = clip_files(*files, max_exposure=0.05, normalize="gaussian")
-    after = in_memory(clip_files, predictions, rows, max_exposure=0.05, normalize="gaussian")
-    before = in_memory(clip_files, predictions, rows, max_exposure=1.0, normalize="gaussian")
+@pytest.mark.parametrize(
+    ("function", "change", "nothing"),
+    [
+        (clip_files, {"max_exposure": 0.05}, {"max_exposure": 1.0}),
+        (neutralize_files, {"proportion": 0.7}, {"proportion": 0.0}),
+    ],
+)
+def test_report(files, rows, predictions, function, change, nothing):
+    report = function(*files, normalize="gaussian", **change)
+    after = in_memory(function, predictions, rows, normalize="gaussian", **change)
+    before = in_memory(function, predictions, rows, normalize="gaussian", **nothing)
     options = {"features": rows[FEATURES], "eras": rows["era"], "aggregate": None}
     for name, table in (("max_exposure_before", before), ("max_exposure_after", after)):
         exposures = max_feature_exposure(table["prediction"], **options)

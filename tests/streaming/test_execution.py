@@ -383,7 +383,6 @@ def test_files_that_are_replaced_meanwhile(files, rows, monkeypatch, kind):
         neutralize_files(*files, executor=Recorder() if kind == "executor" else None)
 
 
-@pytest.mark.xfail(strict=True, reason="files are told apart by time and size only")
 def test_files_of_one_time_and_size(files, rows):
     """Such as archives hold them: there is an error, too, and no numbers of other rows."""
     options = {"compression": None, "use_dictionary": False, "row_group_size": 37}
@@ -404,7 +403,6 @@ def test_files_of_one_time_and_size(files, rows):
         neutralize_files(*files, executor=Replacing())
 
 
-@pytest.mark.xfail(strict=True, reason="files are told apart by time and size only")
 def test_copies_of_files(files, rows):
     """Every machine may have its own, of another time."""
     neutralize_files(*files)

@@ -256,7 +256,9 @@ def test_bytes_that_are_no_text():
     assert_located(ids_of([b"\xff\x01", b"\xfe"]), ids_of([b"\xfe"]), [1])
 
 
-@pytest.mark.xfail(strict=True, reason="two ids of one text, for which no key will do")
+@pytest.mark.xfail(strict=True, reason="two ids of one text are an error")
+    strict=True, reason="two ids of one text: an error, though one could tell them apart"
+)
 def test_bytes_that_spell_others():
     assert_located(ids_of([b"\xff", rb"\xff"]), ids_of([rb"\xff"]), [1])
 

@@ -345,7 +345,6 @@ def test_predictions_of_other_types(tmp_path, predictions, refused):
     assert "such as 'prediction'" in refused([tmp_path / "a.csv", tmp_path / "b.csv"])
 
 
-@pytest.mark.xfail(strict=True, reason="columns are compared that nobody needs")
 @pytest.mark.parametrize(("first", "second"), [("X", 1200), ("", 0.5), (True, 1)])
 def test_other_columns_may_be_of_any_type(tmp_path, predictions, check, first, second):
     """Such as the eras of live predictions beside those of others."""
