@@ -70,26 +70,23 @@ def clip_files(
     on_infeasible : {"raise", "warn"}, default="raise"
         What to do where the limit cannot be met: stop, or widen it.
     **options : dict
-        prediction_columns : str or sequence of str, default=None
-            None means "prediction" if there is one, else all numeric columns but the eras.
-        feature_set : str, default=None
-            Set or group of features.json whose features to use.
-        features_json : str or path-like, default=None
-            None means the one beside the features.
-        feature_columns : str or sequence of str, default=None
-            A regular expression, or names; None means names that start with "feature".
-        era_column : str, default="era"
-        single_era : bool, default=False
-            Take all rows as one era, as in a live file; it is read whole.
-        executor : int, Executor or None, default=None
-            Who computes. None is this thread; a number is so many threads of this process, or
-            whatever ``joblib.parallel_config`` names; an object with the interface of
-            `concurrent.futures.Executor` gets tasks of a few eras, for which its workers read the
-            files themselves, by the same paths.
-        overwrite : bool, default=False
-            Whether to replace an output that exists.
-        verbose : bool, default=False
-            Whether to show a progress bar.
+        Any of these:
+
+        - prediction_columns (str or sequence of str): None, the default, means "prediction" if
+          there is one, else all numeric columns but the eras.
+        - feature_set (str): set or group of features.json whose features to use.
+        - features_json (str or path-like): None means the one beside the features.
+        - feature_columns (str or sequence of str): a regular expression, or names; None means names
+          that start with "feature".
+        - era_column (str): "era" by default.
+        - single_era (bool): take all rows as one era, as in a live file, which is read whole; False
+          by default.
+        - executor (int or Executor): who computes. None, the default, is this thread; a number is
+          so many threads of this process, or whatever ``joblib.parallel_config`` names; an object
+          with the interface of `concurrent.futures.Executor` gets tasks of a few eras, for which
+          its workers read the files themselves, by the same paths.
+        - overwrite (bool): whether to replace an output that exists; False by default.
+        - verbose (bool): whether to show a progress bar; False by default.
 
     Returns
     -------

@@ -13,6 +13,11 @@ from sknumerai.boosting import era_eval_metric
 from sknumerai.metrics import meta_model_contribution, numerai_corr
 from sknumerai.neutralization import FeatureNeutralizer, NeutralizedRegressor
 
+# LightGBM 4.6 makes up names for the columns of arrays, and misses them in the next ones.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:X does not have valid feature names, but LGBM:UserWarning"
+)
+
 PATIENCE = 10
 
 

@@ -257,8 +257,6 @@ def test_bytes_that_are_no_text():
 
 
 @pytest.mark.xfail(strict=True, reason="two ids of one text are an error")
-    strict=True, reason="two ids of one text: an error, though one could tell them apart"
-)
 def test_bytes_that_spell_others():
     assert_located(ids_of([b"\xff", rb"\xff"]), ids_of([rb"\xff"]), [1])
 
