@@ -202,10 +202,14 @@ def factorize_features(features: torch.Tensor) -> EraFactor:
     decides, is as in `sknumerai.neutralization.neutralize`.
     """
     with one_thread():  # several, still spinning, would take the processors from torch's
-        return _factorize(features.detach())
+        factor = _factorize(features.detach())
+    # Copied where there was a gap already: what was allocated on the way, and is free by now, would
+    # stay in pieces around the factors of hundreds of eras.
+    tensors = {n: value.clone() for n, value in vars(factor).items() if torch.is_tensor(value)}
+    return replace(factor, **tensors)
 
 
-def _factorize(features: torch.Tensor) -> EraFactor:
+def _factorize(features: torch.Tensor) -> CholeskyFactor | BasisFactor:
     x = StandardizedFeatures(features.cpu().numpy())
     found = _pivoted_factor(x) if x.n > x.k + 1 else None
 
