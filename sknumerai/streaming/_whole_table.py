@@ -194,7 +194,7 @@ def read_arrow(
                 tables.append(_read_parquet(path, columns, argument))
             else:
                 table = read_csv(path, text)
-                if columns and set(columns) <= set(table.column_names):
+                if columns and {ID, *columns} <= set(table.column_names):
                     chosen = dict.fromkeys([*columns, ID])
                     table = table.select([name for name in chosen if name in table.column_names])
                 tables.append(table)
