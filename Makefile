@@ -12,6 +12,7 @@ PIP := $(BIN)/python -m pip
 INSTALL := $(PIP) install -qq --no-input -c constraints.txt
 
 OLDEST := .venv-sklearn16
+RUNTIME := .venv-runtime
 OLDEST_TESTS ?= tests/kernels tests/neutralization tests/metrics tests/model_selection tests/test_eras.py tests/test_persistence.py tests/test_routing.py tests/test_training_without_eras.py tests/test_install.py
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -19,12 +20,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Two rules must never run pip in one environment at the same time.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-oldest lint format bench docs clean
+.PHONY: help demo test test-oldest test-upload lint format bench docs clean
 
 help:
 	@echo 'make demo         set up what the command needs, and show it at work'
 	@echo 'make test         set up everything, and run all tests and doctests'
 	@echo 'make test-oldest  run what needs no extras on the oldest versions supported'
+	@echo 'make test-upload  run exported models on the packages of the tournament'
 	@echo 'make lint         ruff (rules and format) and mypy'
 	@echo 'make format       let ruff mend what it can'
 	@echo 'make bench        measure the package beside its peers'
@@ -41,6 +43,9 @@ test: $(VENV)/.stamp-test
 
 test-oldest: $(OLDEST)/.stamp
 	$(OLDEST)/bin/python -m pytest -o addopts='--strict-markers --strict-config -rfEs' $(OLDEST_TESTS)
+
+test-upload: $(VENV)/.stamp-test $(RUNTIME)/.stamp
+	OMP_NUM_THREADS=1 SKNUMERAI_UPLOAD_PYTHON=$(CURDIR)/$(RUNTIME)/bin/python $(BIN)/python -m pytest -q tests/upload/test_pinned.py
 
 lint: $(VENV)/.stamp-lint
 	$(BIN)/ruff check .
@@ -59,7 +64,7 @@ docs: $(VENV)/.stamp-docs
 	@echo 'the documentation is in docs/_build/html/index.html'
 
 clean:
-	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) $(RUNTIME) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf docs/_build docs/auto_examples docs/generated sknumerai-demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -120,6 +125,13 @@ $(OLDEST)/.stamp: pyproject.toml constraints-oldest.txt
 	  rm -rf $(OLDEST); exit 1; }
 	@echo 'installing the package on the oldest versions it supports ...'
 	@$(OLDEST)/bin/python -m pip install -qq --no-input -c constraints-oldest.txt -e . hypothesis numerai-tools polars pytest
+	@touch $@
+
+$(RUNTIME)/.stamp: constraints-upload.txt
+	$(call create_environment,$(RUNTIME),constraints-upload.txt)
+	@echo 'installing the packages of the tournament ...'
+	@$(RUNTIME)/bin/python -m pip install -qq --no-input -c constraints-upload.txt torch
+	@$(RUNTIME)/bin/python -m pip install -qq --no-input -r constraints-upload.txt
 	@touch $@
 
 # torchsort compiles against the torch that is installed, hence no build isolation, no cached build

@@ -4,6 +4,8 @@ Subpackages are imported on first use, so that ``import sknumerai`` stays light:
 neither torch, cvxpy nor matplotlib.
 """
 
+from __future__ import annotations
+
 import importlib
 from types import ModuleType
 

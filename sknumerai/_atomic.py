@@ -1,5 +1,7 @@
 """Files that get their names when they are complete."""
 
+from __future__ import annotations
+
 import os
 import secrets
 import stat

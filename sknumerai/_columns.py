@@ -1,5 +1,7 @@
 """The columns that callers name: lists, regular expressions, callables, positions, slices."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any

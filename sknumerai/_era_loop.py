@@ -1,5 +1,7 @@
 """The one loop over eras: a kernel called on the rows of each, in parallel, with a progress bar."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol

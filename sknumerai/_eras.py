@@ -1,5 +1,7 @@
 """The one place that knows what an era is: labels, their order, the rows that belong to each."""
 
+from __future__ import annotations
+
 import numbers
 import re
 import warnings
@@ -79,11 +81,11 @@ class EraGroups:
         """
         return _chronological(self.labels, self.categories)
 
-    def sorted(self) -> "EraGroups":
+    def sorted(self) -> EraGroups:
         """The same groups in chronological order."""
         return self.take(self.order)
 
-    def take(self, positions: Iterable[int]) -> "EraGroups":
+    def take(self, positions: Iterable[int]) -> EraGroups:
         """Some of the groups, by their positions in ``labels``, in that order."""
         positions = list(positions)
         return replace(

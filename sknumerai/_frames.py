@@ -1,5 +1,7 @@
 """Tables as callers hold them (numpy, pandas, polars): names, columns, rows, and the way back."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -58,7 +60,7 @@ class Table:
         self.columns = list(range(self.n_all_columns)) if columns is None else list(columns)
         self.names = None if all_names is None else [all_names[j] for j in self.columns]
 
-    def subset(self, columns: Sequence[int], name: str | None = None) -> "Table":
+    def subset(self, columns: Sequence[int], name: str | None = None) -> Table:
         """Some columns of the same data, which must be numeric.
 
         Raises
@@ -70,7 +72,7 @@ class Table:
         part.check_numeric()
         return part
 
-    def with_values(self, values: Array) -> "Table":
+    def with_values(self, values: Array) -> Table:
         """The same rows and columns, with other values, of shape (n_rows, n_columns)."""
         table = Table(values, self.name, allow_nan=self.allow_nan)
         table.names, table.index = self.names, self.index
@@ -91,7 +93,7 @@ class Table:
         return range(self.n_columns) if self.names is None else self.names
 
     @property
-    def row_tables(self) -> "tuple[Table]":
+    def row_tables(self) -> tuple[Table]:
         """Itself, as an argument of `map_eras`."""
         return (self,)
 

@@ -1,5 +1,7 @@
 """Imports of optional dependencies, with an error that says what to install."""
 
+from __future__ import annotations
+
 import importlib
 from types import ModuleType
 

@@ -1,5 +1,7 @@
 """Calls in parallel, with their results in order and in bounded memory."""
 
+from __future__ import annotations
+
 import os
 import threading
 import time
@@ -51,11 +53,13 @@ def call_in_order(
     result
         Of each call, in the order of the arguments.
     """
+    if n_jobs is None:  # joblib forgets the number that is configured where it turns to threads
+        _, n_jobs = get_active_backend(prefer="processes")
     call = delayed(_call)
     calls = (call(os.getpid(), function, each) for each in arguments)
-    backend, configured = get_active_backend(prefer=prefer)
+    backend, _ = get_active_backend(prefer=prefer)
     in_process = getattr(backend, "supports_sharedmem", False)  # threads
-    n_active = backend.effective_n_jobs(configured if n_jobs is None else n_jobs)
+    n_active = backend.effective_n_jobs(n_jobs)
     with _processors_shared(n_active) if in_process else nullcontext():
         if backend.supports_return_generator:
             yield from Parallel(n_jobs=n_jobs, prefer=prefer, return_as="generator")(calls)

@@ -3,6 +3,8 @@
 What something inside an estimator wants and cannot be given is an error, never dropped.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
 from inspect import Parameter, isclass, signature
 from typing import Any

@@ -1,11 +1,15 @@
 """Whether all tables of a call speak of the same rows, in the same order."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+
+from sknumerai._typing import Array
 
 
 class HasRows(Protocol):
@@ -31,6 +35,28 @@ class RowLabels:
 def row_index(data: Any) -> pd.Index | None:
     """The row labels of a pandas object; other containers have none."""
     return data.index if isinstance(data, pd.Series | pd.DataFrame) else None
+
+
+def id_codes(ids: Any, *, sort: bool = False) -> Array:
+    """A number for every id; with ``sort``, numbers in the order of the ids.
+
+    Raises
+    ------
+    ValueError
+        If an id is missing.
+    TypeError
+        If ids are to be sorted and have no order.
+    """
+    # of a list numpy would make text of all, missing ones among them
+    if not isinstance(ids, np.ndarray | pd.Series | pd.Index):
+        ids = pd.Series(list(ids), dtype=object)
+    codes: Array = pd.factorize(ids, sort=sort)[0]
+    if (codes < 0).any():
+        raise ValueError(
+            f"{int((codes < 0).sum())} of {len(codes)} ids are missing, first at row "
+            f"{int(np.argmax(codes < 0))}; name the stock of every row."
+        )
+    return codes
 
 
 def check_column_names(data: Any, name: str) -> None:

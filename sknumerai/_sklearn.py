@@ -3,6 +3,8 @@
 And how its estimators check tables, for which scikit-learn would convert a frame whole.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 

@@ -1,5 +1,7 @@
 """Aliases for the annotations of public signatures."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import date
 from os import PathLike

@@ -1,5 +1,7 @@
 """Warnings that name the eras, and point at the line of the caller."""
 
+from __future__ import annotations
+
 import sys
 import warnings
 from collections.abc import Hashable, Mapping, Sequence

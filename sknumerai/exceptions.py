@@ -1,5 +1,7 @@
 """Errors and warnings of sknumerai."""
 
+from __future__ import annotations
+
 __all__ = [
     "ConstantPredictionWarning",
     "FewFreeAssetsWarning",

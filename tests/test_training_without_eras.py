@@ -8,6 +8,7 @@ import sklearn
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
+from sknumerai.ensemble import EraEnsemble
 from sknumerai.exceptions import SingleEraWarning
 from sknumerai.metrics import get_era_scorer
 from sknumerai.neutralization import ExposureClipper, FeatureNeutralizer, NeutralizedRegressor
@@ -30,7 +31,11 @@ def make_neutral():
     return NeutralizedRegressor(Ridge(), FeatureNeutralizer(0.5))
 
 
-@pytest.mark.parametrize("make", [make_net, make_neutral])
+def make_ensemble():
+    return EraEnsemble([("weak", Ridge()), ("strong", Ridge(1000.0))])
+
+
+@pytest.mark.parametrize("make", [make_net, make_neutral, make_ensemble])
 def test_fit_warns(make):
     with pytest.warns(SingleEraWarning, match=MESSAGE) as caught:
         make().fit(X, Y)
@@ -39,9 +44,15 @@ def test_fit_warns(make):
     make().fit(X, Y, eras="all")
 
 
-@pytest.mark.parametrize("grid", [{"lr": [0.01]}, {"transformer__proportion": [0.5]}])
-def test_groups_of_a_search_reach_its_splitter_only(grid):
-    make = make_net if "lr" in grid else make_neutral
+@pytest.mark.parametrize(
+    ("make", "grid"),
+    [
+        (make_net, {"lr": [0.01]}),
+        (make_neutral, {"transformer__proportion": [0.5]}),
+        (make_ensemble, {"weak__alpha": [2.0]}),
+    ],
+)
+def test_groups_of_a_search_reach_its_splitter_only(make, grid):
     with pytest.warns(SingleEraWarning, match=r"groups=\.\.\. reach only its splitter"):
         GridSearchCV(make(), grid, cv=GroupKFold(3)).fit(X, Y, groups=ERAS)
     sklearn.set_config(enable_metadata_routing=True)
@@ -63,16 +74,24 @@ def test_partial_fit_warns():
     net.partial_fit(X, Y, eras=ERAS)
 
 
-def test_a_net_inside_warns_of_the_same():
-    model = NeutralizedRegressor(make_net(), FeatureNeutralizer())
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda net: NeutralizedRegressor(net, FeatureNeutralizer()),
+        lambda net: EraEnsemble([("net", net), ("linear", Ridge())]),
+    ],
+)
+def test_a_net_inside_warns_of_the_same(around):
+    model = around(make_net())
     with pytest.warns(SingleEraWarning) as caught:
         model.fit(X, Y)
     assert len({str(warning.message) for warning in caught}) == 1
 
 
-def test_live_predictions_and_transformers_may_be_one_era():
+@pytest.mark.parametrize("make", [make_neutral, make_ensemble])
+def test_live_predictions_and_transformers_may_be_one_era(make):
     with pytest.warns(SingleEraWarning):
-        model = make_neutral().fit(X, Y)
+        model = make().fit(X, Y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.predict(X)

@@ -1,5 +1,7 @@
 """Kernels: from the scores of all eras to one number."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Kernels: what predictions of one era add to the meta model."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from sknumerai._kernels.correlation import (

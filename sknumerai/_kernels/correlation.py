@@ -1,5 +1,7 @@
 """Kernels: correlations of predictions with the target or with other predictions of one era."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 import numpy as np

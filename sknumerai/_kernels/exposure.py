@@ -1,5 +1,7 @@
 """Kernel: correlations of predictions with the features of one era."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from sknumerai._kernels.correlation import top_and_bottom

@@ -1,5 +1,7 @@
 """How far targets look ahead, by their names."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 

@@ -4,6 +4,8 @@ Both may end the process instead of raising. All factorizations, solutions and p
 transpose go through these functions.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,5 +1,7 @@
 """Kernel: neutralization of predictions against the features of one era."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 
 import numpy as np

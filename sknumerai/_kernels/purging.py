@@ -1,5 +1,7 @@
 """Which eras share days of their targets, and which remain for training."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from sknumerai._typing import Array

@@ -1,5 +1,7 @@
 """Kernels: ranking predictions before, and scaling them after, one era's neutralization."""
 
+from __future__ import annotations
+
 import numpy as np
 from scipy.special import ndtri
 

@@ -5,6 +5,8 @@ routines, with the same bits as result, are called here by their addresses, whic
 for C.
 """
 
+from __future__ import annotations
+
 import ctypes
 from importlib import import_module
 from typing import Any

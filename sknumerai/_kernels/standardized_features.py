@@ -1,5 +1,7 @@
 """Kernel: one era's features as a standardized matrix, exactly and without copying it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import nullcontext
 
@@ -165,7 +167,7 @@ class StandardizedFeatures:
             out -= part.means @ scaled
         return out
 
-    def take(self, columns: Array) -> "StandardizedFeatures":
+    def take(self, columns: Array) -> StandardizedFeatures:
         """Some of the columns."""
         part = object.__new__(StandardizedFeatures)
         # fancy indexing of a row-major array would be slower, and return a column-major one

@@ -1,5 +1,7 @@
 """Kernel: units in which numbers of any size can be squared."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from sknumerai._typing import Array

@@ -21,12 +21,15 @@ from sknumerai.cli._options import (
     FeatureSetOption,
     FeaturesJsonOption,
     FeaturesOption,
+    FrontierOption,
+    LimitsOption,
     MaxExposureOption,
     MetaModelColumnOption,
     MetaModelOption,
     NJobsOption,
     Normalize,
     NormalizeOption,
+    NSplitsOption,
     OnInfeasible,
     OnInfeasibleOption,
     OutputOption,
@@ -36,15 +39,19 @@ from sknumerai.cli._options import (
     PredictionColumnOption,
     PredictionsOption,
     ProportionOption,
+    ProportionsOption,
     QuietOption,
     Scale,
     ScaleOption,
     ScoredFeaturesOption,
+    ScoringOption,
     SingleEraOption,
+    TableOption,
     TargetColumnOption,
     TargetsOption,
 )
 from sknumerai.cli._tc import tc
+from sknumerai.cli._upload import check_upload, export, predict, submit
 
 # The jobs are imported by the subcommand that does them: --help must not wait for scipy.
 
@@ -161,7 +168,52 @@ def score(
     _tell(_score.score(options, **outputs), quiet)
 
 
+@app.command()
+def tune(
+    predictions: PredictionsOption,
+    targets: TargetsOption,
+    features: FeaturesOption,
+    proportion: ProportionsOption = [0.25, 0.5, 0.75, 1.0],  # noqa: B006
+    limit: LimitsOption = [0.2, 0.1, 0.05],  # noqa: B006
+    scoring: ScoringOption = "numerai_corr",
+    n_splits: NSplitsOption = None,
+    bounds: BoundsOption = Bounds.symmetric,
+    normalize: NormalizeOption = Normalize.gaussian,
+    on_infeasible: OnInfeasibleOption = OnInfeasible.error,
+    feature_set: FeatureSetOption = None,
+    features_json: FeaturesJsonOption = None,
+    feature_columns: FeatureColumnsOption = None,
+    meta_model: MetaModelOption = None,
+    meta_model_column: MetaModelColumnOption = None,
+    benchmark: BenchmarkOption = None,
+    benchmark_column: BenchmarkColumnOption = None,
+    prediction_column: PredictionColumnOption = None,
+    target_column: TargetColumnOption = "target",
+    era_column: EraColumnOption = "era",
+    output: TableOption = None,
+    plot: FrontierOption = None,
+    n_jobs: NJobsOption = 1,
+    dask: DaskOption = None,
+    quiet: QuietOption = False,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Compare what proportions of neutralization and limits of clipping do to predictions.
+
+    For each of them: scores over eras, the largest exposure of an era, and the correlation with
+    the unchanged predictions.
+    """
+    options = locals()
+    outputs = {name: options.pop(name) for name in ("n_splits", "output", "plot", "overwrite")}
+    from sknumerai.cli import _tune
+
+    _tell(_tune.tune(options, **outputs), quiet)
+
+
 app.command()(tc)
+app.command()(export)
+app.command(name="check-upload")(check_upload)
+app.command()(predict)
+app.command()(submit)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sknumerai._atomic import complete_or_absent
 from sknumerai._columns import FEATURE_PREFIX
 from sknumerai.cli._errors import CommandError
-from sknumerai.cli._score_outputs import plot_cumulative
+from sknumerai.cli._outputs import plot_cumulative
 from sknumerai.datasets import read_tournament, write_tournament
 from sknumerai.metrics import corr_with, era_table, score_summary
 from sknumerai.neutralization import clip_exposure, neutralize

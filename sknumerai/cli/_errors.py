@@ -22,10 +22,13 @@ MAX_CONFLICTS = 5
 # Arguments of the library whose options have other names.
 OPTIONS = {
     "executor": "--n-jobs",
+    "limits": "--limit",
+    "model_name": "--model",
     "factor_covariance": "--covariance",
     "factor_loadings": "--loadings",
     "prediction_columns": "--prediction-column",
     "previous_weights": "--previous-column",
+    "proportions": "--proportion",
     "random_state": "--seed",
     "sectors": "--sector-column",
     "specific_variance": "--specific-column",
@@ -33,7 +36,7 @@ OPTIONS = {
 }
 # Arguments of one word are words of prose, too, and are meant where "=" follows; but for these.
 WORDS = ("budget",)
-_LITERAL = r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|True\b)?"""
+_LITERAL = r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|True\b|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?\b)?"""
 
 
 class CommandError(Exception):

@@ -55,6 +55,10 @@ def _share(parameter: typer.CallbackParam, value: float) -> float:
     return value
 
 
+def _shares(parameter: typer.CallbackParam, values: list[float]) -> list[float]:
+    return [_share(parameter, value) for value in values]
+
+
 PredictionsOption = Annotated[
     Path,
     typer.Option(
@@ -203,3 +207,35 @@ PerEraOption = Annotated[
 PlotOption = Annotated[
     Path | None, typer.Option(help="PNG to write: the cumulative CORR, and MMC if there is one.")
 ]
+
+ProportionsOption = Annotated[
+    list[float],
+    typer.Option(
+        metavar="SHARE",
+        help="Share of the linear part to remove; repeat for several.",
+        callback=_shares,
+    ),
+]
+LimitsOption = Annotated[
+    list[float],
+    typer.Option(
+        metavar="LIMIT",
+        help="Largest exposure to clip at; repeat for several.",
+        callback=_shares,
+    ),
+]
+ScoringOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Metric of an era: numerai_corr, fnc, mmc, bmc, payout, ..."),
+]
+NSplitsOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Choose the setting of the best Sharpe ratio on the other parts of so many, purged, "
+        "and score it on each part.  [default: no choice]",
+    ),
+]
+FrontierOption = Annotated[
+    Path | None, typer.Option(help="PNG to write: the Sharpe ratio against the mean exposure.")
+]
+TableOption = Annotated[Path | None, typer.Option(help="CSV to write: the table.")]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sknumerai.cli import _outputs
 from sknumerai.cli._calls import call
 from sknumerai.cli._errors import CommandError
-from sknumerai.cli._score_outputs import check_outputs, write_outputs
 from sknumerai.exceptions import UnscoredErasWarning
 from sknumerai.metrics import score_summary
 from sknumerai.metrics._catalogue import METRICS
@@ -30,14 +30,18 @@ def score(options: dict[str, Any], per_era: Path | None, plot: Path | None, over
     outputs = {name: path for name, path in files.items() if path is not None}
     if options["quiet"] and not outputs:
         raise CommandError("--quiet leaves nothing to see; pass --per-era or --plot, too.")
-    check_outputs(outputs, {name: options[name] for name in INPUTS}, overwrite=overwrite)
+    _outputs.check_outputs(outputs, {name: options[name] for name in INPUTS}, overwrite=overwrite)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnscoredErasWarning)  # the report counts them
         scores = call("score_files", options)
     tables = _by_metric(scores)
     if outputs:
         plotted = {METRICS[name].title: tables[name] for name in PLOTTED if name in tables}
-        write_outputs(outputs, _tidy(tables), plotted)
+        writers: dict[str, Any] = {
+            "per_era": lambda path: _tidy(tables).to_csv(path, index=False),
+            "plot": lambda path: _outputs.plot_cumulative(plotted, path),
+        }
+        _outputs.write_outputs(outputs, writers)
     seconds = time.perf_counter() - start
     return f"{_summary(tables)}\n{_last_line(scores, seconds, outputs)}"
 
@@ -94,6 +98,10 @@ def _last_line(scores: pd.DataFrame, seconds: float, outputs: dict[str, Path]) -
     if found["n_features"]:
         text += f", {count_of(found['n_features'], 'feature')}"
     text += f" in {seconds:.1f} s"
+    for reference in ("meta_model", "benchmark"):
+        if found[f"without_{reference}"]:
+            lacking = count_of(len(found[f"without_{reference}"]), "era")
+            text += f"; {lacking} without {reference.replace('_', ' ')}"
     if found["without_targets"]:
         text += f"; left out {count_of(len(found['without_targets']), 'era')} without targets"
     return text + (f" -> {', '.join(map(str, outputs.values()))}" if outputs else "")

@@ -29,6 +29,7 @@ DEFAULT_FILES = (
     "live_example_preds.parquet",
 )
 LATEST = "latest"
+CLIENTS = {"crypto": "CryptoAPI", "signals": "SignalsAPI"}  # of numerapi; others: "NumerAPI"
 _PARQUET_MAGIC = b"PAR1"
 _RESUME_SECONDS = 24 * 3600
 
@@ -60,7 +61,8 @@ def fetch_tournament(
     Parameters
     ----------
     version : str, default="latest"
-        Data version, such as "v5.3"; "latest" asks the server for the one of the highest number.
+        Data version, such as "v5.3", "crypto/v2.0" or "signals/v3.0"; "latest" asks the server
+        for the one of the highest number of the main tournament.
     round_num : int, default=None
         Round whose files to download, into a folder of their own. None means the current one.
     files : iterable of str or "all", default=None
@@ -77,9 +79,9 @@ def fetch_tournament(
     client : object, default=None
         Has the methods ``list_datasets()`` and ``download_dataset(name, path)`` of
         ``numerapi.NumerAPI``, which take ``round_num=`` where a round is asked for. None means a
-        new ``NumerAPI()``.
+        new ``NumerAPI()``, or ``CryptoAPI()`` or ``SignalsAPI()`` by the version.
     verbose : bool, default=True
-        Whether the new ``NumerAPI()`` shows progress bars.
+        Whether the new client shows progress bars.
 
     Returns
     -------
@@ -132,7 +134,8 @@ def fetch_tournament(
     ):
         if client is None:
             numerapi = import_optional("numerapi", extra="data")
-            client = numerapi.NumerAPI(verbosity="WARNING", show_progress_bars=verbose)
+            name = CLIENTS.get(version.partition("/")[0], "NumerAPI")
+            client = getattr(numerapi, name)(verbosity="WARNING", show_progress_bars=verbose)
         with _said_plainly("list the files of the tournament"):
             datasets = list(client.list_datasets(**options))
         if version == LATEST:
@@ -217,7 +220,7 @@ def _choose_files(datasets: list[str], version: str, files: list[str] | str | No
     prefix = f"{version}/"
     available = [name.removeprefix(prefix) for name in datasets if name.startswith(prefix)]
     if not available:
-        versions = sorted({name.partition("/")[0] for name in datasets if "/" in name})
+        versions = sorted({name.rpartition("/")[0] for name in datasets if "/" in name})
         raise ValueError(f"version={version!r} has no files; known are {', '.join(versions)}.")
     if files is None:
         chosen = [name for name in DEFAULT_FILES if name in available]

@@ -251,7 +251,9 @@ class TournamentGenerator:
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Further targets of an era, and benchmark models, by name."""
         rng = self._rng(4, number)
-        targets = {"target_ender_20": era.target, "target_ender_60": era.target_60}
+        # The main target is known for all rows, as in the real files.
+        target_60 = np.where(np.isnan(era.target_60), era.target, era.target_60)
+        targets = {"target_ender_20": era.target, "target_ender_60": target_60}
         for name in AUXILIARY_TARGETS:
             for days, main in ((20, era.target), (60, era.target_60)):
                 noise = rng.standard_normal(self.n_stocks)

@@ -10,8 +10,11 @@ from sklearn.utils import Bunch
 
 from sknumerai._typing import RandomState
 from sknumerai.datasets._generator import Era, TournamentGenerator
+from sknumerai.datasets._recent import recent_era
 
 __all__ = ["make_tournament"]
+
+VERSIONS = ("v5.0", "v5.3")
 
 
 def make_tournament(
@@ -27,6 +30,7 @@ def make_tournament(
     missing_features: float = 0.05,
     missing_eras: int | None = None,
     live: bool = False,
+    version: str = "v5.0",
     as_frame: bool = True,
     random_state: RandomState = None,
 ) -> Bunch:
@@ -72,6 +76,9 @@ def make_tournament(
         None means a quarter of the eras.
     live : bool, default=False
         Append one era "X" of data_type "live", whose targets are NaN.
+    version : {"v5.0", "v5.3"}, default="v5.0"
+        Shape of the data, as in :func:`write_tournament`: "v5.3" has more targets, some of them
+        not known yet, and benchmark models.
     as_frame : bool, default=True
         Whether to return pandas objects indexed by id, or numpy arrays.
     random_state : int, RandomState instance or None, default=None
@@ -84,19 +91,25 @@ def make_tournament(
 
         frame : DataFrame or None
             Columns era, data_type, the features (int8), target, target_60 (float32; the second
-            holds about 3% NaN), example_predictions and meta_model (float64), indexed by id. None
-            if `as_frame` is False.
+            holds about 3% NaN), example_predictions and meta_model (float64), indexed by id. With
+            version "v5.3" the columns of `targets` instead of these two. None if `as_frame` is
+            False.
         data : DataFrame or ndarray of shape (n_samples, n_features)
             The features, int8. An array is in Fortran order.
         target, target_60 : Series or ndarray of shape (n_samples,)
-            0, .25, .5, .75 and 1 with shares of 5, 20, 50, 20 and 5 % per era.
+            0, .25, .5, .75 and 1 with shares of 5, 20, 50, 20 and 5 % per era. With version "v5.3"
+            there is no target_60, and target is the one of 60 days.
+        targets, benchmark_models : DataFrame or dict of str to ndarray of shape (n_samples,)
+            With version "v5.3" only: float32 targets of 20 and 60 days, NaN in the last 4 and 12
+            validation eras and in live rows, and predictions of the benchmark models.
         eras, data_type : Series or ndarray of shape (n_samples,)
             Strings.
         ids : Index or ndarray of shape (n_samples,)
             Unique, "n" and 15 hex digits.
         example_predictions, meta_model : Series or ndarray of shape (n_samples,)
             In (0, 1), float64. The example predictions have a largest feature exposure of about
-            0.26; the meta model blends them with better ones.
+            0.26; the meta model blends them with better ones. With version "v5.3" it is NaN
+            before the second half of the validation eras.
         linear_part, nonlinear_part : ndarray of shape (n_samples,)
             The planted signal: the correlation of each with the target is about its standard
             deviation within the era.
@@ -127,6 +140,8 @@ def make_tournament(
     >>> tournament.target.value_counts().sort_index().tolist()
     [15, 60, 150, 60, 15]
     """
+    if version not in VERSIONS:
+        raise ValueError(f"version must be one of {', '.join(VERSIONS)}; found {version!r}.")
     generator = TournamentGenerator(
         n_eras=n_eras,
         n_stocks=n_stocks,
@@ -141,47 +156,59 @@ def make_tournament(
         live=live,
         random_state=random_state,
     )
-    n_samples = generator.n_tables * n_stocks
     # Feature by feature in memory: a frame holds it as one block without a copy.
-    features = np.empty((n_features, n_samples), dtype=np.int8)
-    columns: dict[str, np.ndarray] = {
-        "target": np.empty(n_samples, dtype=np.float32),
-        "target_60": np.empty(n_samples, dtype=np.float32),
-        "example_predictions": np.empty(n_samples),
-        "meta_model": np.empty(n_samples),
-        "linear_part": np.empty(n_samples),
-        "nonlinear_part": np.empty(n_samples),
-    }
+    features = np.empty((n_features, generator.n_tables * n_stocks), dtype=np.int8)
     ids: list[str] = []
     labels: list[str] = []
     data_types: list[str] = []
+    parts: list[dict[str, dict[str, np.ndarray]]] = []
     for number in range(generator.n_tables):
         era = generator.era(number)
-        rows = slice(number * n_stocks, (number + 1) * n_stocks)
-        features[:, rows] = era.features
-        for name, column in columns.items():
-            column[rows] = getattr(era, name)
+        features[:, number * n_stocks : (number + 1) * n_stocks] = era.features
+        data_type, columns = _columns(generator, number, era, version)
+        parts.append(columns)
         ids += era.ids
         labels += [era.label] * n_stocks
-        data_types += [era.data_type] * n_stocks
+        data_types += [data_type] * n_stocks
+    columns = {
+        kind: {name: np.concatenate([part[kind][name] for part in parts]) for name in names}
+        for kind, names in parts[0].items()
+    }
 
-    parts = {name: columns.pop(name) for name in ("linear_part", "nonlinear_part")}
     content: dict[str, Any]
     if as_frame:
         index = pd.Index(ids, name="id")
-        content = frame_content(features, labels, data_types, columns, index, generator)
+        frame = _frame(features, labels, data_types, columns, index, generator.feature_names)
+        benchmark_models: Any = pd.DataFrame(columns["benchmark_models"], index=index)
+        content = {
+            "frame": frame,
+            "data": frame[generator.feature_names],
+            "eras": frame["era"],
+            "data_type": frame["data_type"],
+            "ids": index,
+            "targets": frame[list(columns["targets"])],
+            **{name: frame[name] for name in columns["targets"] | columns["models"]},
+        }
     else:
+        benchmark_models = columns["benchmark_models"]
         content = {
             "frame": None,
             "data": features.T,
             "eras": np.array(labels),
             "data_type": np.array(data_types),
             "ids": np.array(ids),
-            **columns,
+            "targets": columns["targets"],
+            **columns["targets"],
+            **columns["models"],
         }
+    if version == VERSIONS[0]:
+        del content["targets"]
+    else:
+        content = {key: content[key] for key in content if not key.startswith("target_")}
+        content["benchmark_models"] = benchmark_models
     return Bunch(
         **content,
-        **parts,
+        **columns["signal"],
         factor_returns=generator.factor_returns[: generator.n_tables],
         feature_names=generator.feature_names,
         feature_groups=generator.feature_groups,
@@ -189,40 +216,43 @@ def make_tournament(
     )
 
 
-def frame_content(
-    features: np.ndarray,
-    labels: list[str],
-    data_types: list[str],
-    columns: dict[str, np.ndarray],
-    index: pd.Index,
-    generator: TournamentGenerator,
-) -> dict[str, Any]:
-    """Frame of all columns, and the parts of it that a Bunch names."""
-    frame = pd.concat(
-        [
-            pd.DataFrame({"era": labels, "data_type": data_types}, index=index),
-            pd.DataFrame(features.T, index=index, columns=generator.feature_names, copy=False),
-            pd.DataFrame(columns, index=index),
-        ],
-        axis=1,
-    )
-    return {
-        "frame": frame,
-        "data": frame[generator.feature_names],
-        "eras": frame["era"],
-        "data_type": frame["data_type"],
-        "ids": index,
-        **{name: frame[name] for name in columns},
+def _columns(
+    generator: TournamentGenerator, number: int, era: Era, version: str
+) -> tuple[str, dict[str, dict[str, np.ndarray]]]:
+    """Data type of an era, and its columns by kind and name."""
+    models = {"example_predictions": era.example_predictions, "meta_model": era.meta_model}
+    signal = {"linear_part": era.linear_part, "nonlinear_part": era.nonlinear_part}
+    if version == VERSIONS[0]:
+        targets = {"target": era.target, "target_60": era.target_60}
+        kinds = {"targets": targets, "models": models, "signal": signal, "benchmark_models": {}}
+        return era.data_type, kinds
+    recent = recent_era(generator, number, era)
+    if not recent.has_meta_model:
+        models["meta_model"] = np.full_like(era.meta_model, np.nan)
+    return recent.data_type, {
+        "targets": recent.targets,
+        "models": models,
+        "signal": signal,
+        "benchmark_models": recent.benchmark_models,
     }
 
 
-def era_frame(era: Era, feature_names: list[str]) -> pd.DataFrame:
-    """Rows of one era in the layout of the tournament's files."""
-    index = pd.Index(era.ids, name="id")
-    head = pd.DataFrame({"era": era.label, "data_type": era.data_type}, index=index)
-    body = pd.DataFrame(era.features.T, index=index, columns=feature_names, copy=False)
-    tail = pd.DataFrame({"target": era.target, "target_60": era.target_60}, index=index)
-    return pd.concat([head, body, tail], axis=1)
+def _frame(
+    features: np.ndarray,
+    labels: list[str],
+    data_types: list[str],
+    columns: dict[str, dict[str, np.ndarray]],
+    index: pd.Index,
+    feature_names: list[str],
+) -> pd.DataFrame:
+    return pd.concat(
+        [
+            pd.DataFrame({"era": labels, "data_type": data_types}, index=index),
+            pd.DataFrame(features.T, index=index, columns=feature_names, copy=False),
+            pd.DataFrame(columns["targets"] | columns["models"], index=index),
+        ],
+        axis=1,
+    )
 
 
 def describe(generator: TournamentGenerator) -> str:

@@ -1,5 +1,7 @@
 """Kernels: the weighted blend of the predictions of one era."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from sknumerai._kernels.ranks import normalize_columns

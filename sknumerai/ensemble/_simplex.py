@@ -1,5 +1,7 @@
 """Kernels: the simplex of weights, and the ascent of a smooth function on it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np

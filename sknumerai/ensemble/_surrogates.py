@@ -7,6 +7,8 @@ deviation (ddof=0). Sums of gaussianized signals are nearly Gaussian, so that li
 else is that of the score.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from sknumerai._kernels.contribution import BUCKETS

@@ -57,8 +57,10 @@ def churn(
     Returns
     -------
     score : float, Series or DataFrame
-        As in `numerai_corr`; the first era, which has no predecessor, is left out.
-        NaN, with one warning, in eras where a prediction, or its predecessor, is constant.
+        As in `numerai_corr`, without the first era, which has no predecessor. (Numerai counts a
+        churn of 1 for a first submission [2]_. That is a rule, no measurement, and would move
+        means and drawdowns.) NaN, with one warning, in eras where a prediction, or its
+        predecessor, is constant.
 
     Raises
     ------
@@ -76,6 +78,7 @@ def churn(
     ----------
     .. [1] numerai-tools, ``numerai_tools.signals.churn``,
        https://github.com/numerai/numerai-tools
+    .. [2] ``numerai_tools.signals.calculate_max_churn_and_turnover``
 
     Examples
     --------
@@ -133,9 +136,10 @@ def neutral_churn(
     Returns
     -------
     score : float, Series or DataFrame
-        As in `numerai_corr`; the first era, which has no predecessor, is left out.
-        NaN, with one warning, in eras where the features explain all of a prediction, or of its
-        predecessor.
+        As in `numerai_corr`, without the first era, which has no predecessor. (Numerai counts a
+        neutral churn of 1 for a first submission [2]_. That is a rule, no measurement, and would
+        move means and drawdowns.) NaN, with one warning, in eras where the features explain all
+        of a prediction, or of its predecessor.
 
     Raises
     ------
@@ -153,6 +157,7 @@ def neutral_churn(
     ----------
     .. [1] numerai-tools, ``numerai_tools.signals.neutral_churn``,
        https://github.com/numerai/numerai-tools
+    .. [2] ``numerai_tools.signals.calculate_mean_neutral_churn``
 
     Examples
     --------

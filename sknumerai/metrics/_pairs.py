@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from sknumerai._era_loop import map_eras
 from sknumerai._eras import EraGroups
 from sknumerai._frames import Table
 from sknumerai._kernels.correlation import neutral_residual
+from sknumerai._rows import id_codes
 from sknumerai._sklearn import Interval
 from sknumerai._typing import Aggregate, Array, ArrayLike, Eras, Score
 from sknumerai.exceptions import MissingErasError
@@ -100,15 +100,4 @@ class _Later:
 
 def _id_codes(ids: ArrayLike) -> Table:
     """A number for every id."""
-    labels = Table(ids, "ids")
-    # of a list numpy would make text of all, NaN among them
-    typed: Any = ids
-    if not isinstance(ids, np.ndarray | pd.Series | pd.Index):
-        typed = pd.Series(list(typed), dtype=object)
-    codes, _ = pd.factorize(typed)
-    if (codes < 0).any():
-        raise ValueError(
-            f"{int((codes < 0).sum())} of {labels.n_rows} ids are missing, first at row "
-            f"{int(np.argmax(codes < 0))}; name the stock of every row."
-        )
-    return labels.with_values(codes[:, None])
+    return Table(ids, "ids").with_values(id_codes(ids)[:, None])

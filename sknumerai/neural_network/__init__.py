@@ -1,5 +1,7 @@
 """Neural networks trained on the tournament's own metrics."""
 
+from __future__ import annotations
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,37 @@ import pandas as pd
 from sknumerai._kernels.aggregate import AGGREGATES
 from sknumerai._typing import Array, Splitter
 
+UNCHANGED = "none"
 SELECTED = "selected"  # the row of the choice
 DECIMALS = 12  # of scores that are compared: rounding errors choose nothing
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Proportions of neutralization, of which the first is 0, and limits of clipping."""
+
+    proportions: list[float]
+    limits: list[float]
+
+    @classmethod
+    def read(cls, proportions: Any, limits: Any) -> Settings:
+        """Insist on numbers in [0, 1], each named once."""
+        shares = _read_numbers(proportions, "proportions")
+        return cls([0.0, *(p for p in shares if p != 0.0)], _read_numbers(limits, "limits"))
+
+    @property
+    def names(self) -> list[str]:
+        changed = [f"proportion {p}" for p in self.proportions[1:]]
+        return [UNCHANGED, *changed, *(f"limit {limit}" for limit in self.limits)]
+
+
+def _read_numbers(values: Any, name: str) -> list[float]:
+    numbers = [float(value) if isinstance(value, Real) else np.nan for value in values]
+    if not all(0.0 <= number <= 1.0 for number in numbers):
+        raise ValueError(f"{name} must hold numbers in [0, 1]; found {values!r}.")
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"{name}={values!r} names a number twice; name each once.")
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -55,6 +85,34 @@ class EraResults:
         columns["worst_exposure"] = self.max_exposures.max(axis=0)
         columns["correlation"] = self.correlations.mean(axis=0)
         return pd.DataFrame(columns, index=pd.Index(settings, name="setting"))
+
+
+def make_frontier(
+    results: EraResults,
+    settings: Settings,
+    labels: Sequence[Any],
+    cv: Splitter | None,
+    aggregate: str,
+    target_name: Any,
+) -> pd.DataFrame:
+    """The table of `tune_exposure`; its attribute "scoring" is still to be set.
+
+    The parameters are those of `select_settings`, where there is a ``cv``.
+    """
+    splits: list[dict[str, Any]] = []
+    frontier, n_eras = results.summary(settings.names), len(labels)
+    if cv is not None:
+        frontier, splits, n_eras = select_settings(
+            results, settings.names, labels, cv, aggregate, target_name
+        )
+    n_proportions = len(settings.proportions)
+    for column, numbers, names in (
+        ("limit", settings.limits, settings.names[n_proportions:]),
+        ("proportion", settings.proportions, settings.names[:n_proportions]),
+    ):
+        frontier.insert(0, column, pd.Series(numbers, names, dtype=np.float64))
+    frontier.attrs = {"n_eras": n_eras, "splits": splits}
+    return frontier
 
 
 def select_settings(

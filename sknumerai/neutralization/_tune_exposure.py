@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -21,9 +20,7 @@ from sknumerai.exceptions import ConstantPredictionWarning, MissingErasError
 from sknumerai.metrics import era_table
 from sknumerai.neutralization._clip_exposure import CLIP_CONSTRAINTS, Bounds, OnInfeasible
 from sknumerai.neutralization._exposure_settings import change_predictions
-from sknumerai.neutralization._frontier import EraResults, select_settings
-
-UNCHANGED = "none"
+from sknumerai.neutralization._frontier import EraResults, Settings, make_frontier
 
 
 @validate_params(
@@ -181,9 +178,7 @@ def tune_exposure(
         )
     if cv is not None and not hasattr(cv, "split"):
         raise ValueError(f"cv={cv!r} is no splitter; pass one such as PurgedEraKFold(5).")
-    shares = [0.0, *(p for p in _read_settings(proportions, "proportions") if p != 0.0)]
-    caps = _read_settings(limits, "limits")
-    settings = [UNCHANGED, *(f"proportion {p}" for p in shares[1:]), *(f"limit {c}" for c in caps)]
+    settings = Settings.read(proportions, limits)
     table, chosen = one_column(predictions, "predictions"), many_columns(features, "features")
     targets = one_column(y, "y", allow_nan=True)
     groups = group_tables(eras, table, chosen, targets).sorted()
@@ -202,11 +197,11 @@ def tune_exposure(
     )
     container = predictions if table.names is not None else table.frame  # of two dimensions
     # fails, and warns, before the work
-    first = score(like_input(values.whole(), container, [UNCHANGED]))
+    first = score(like_input(values.whole(), container, [settings.names[0]]))
     kernel = partial(
         change_predictions,
-        proportions=shares,
-        limits=caps,
+        proportions=settings.proportions,
+        limits=settings.limits,
         bounds=bounds,
         normalize=normalize,
         tol=tol,
@@ -224,7 +219,7 @@ def tune_exposure(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scores = score(
-            like_input(groups.assemble(of.values for of in changed), container, settings)
+            like_input(groups.assemble(of.values for of in changed), container, settings.names)
         )
     scored = pd.Index(groups.labels).get_indexer(scores.index)
     results = EraResults(
@@ -232,30 +227,10 @@ def tune_exposure(
         np.array([of.max_exposures for of in changed])[scored],
         correlations[scored],
     )
-    splits: list[dict[str, Any]] = []
-    frontier, n_eras = results.summary(settings), len(scored)
-    if cv is not None:
-        name = None if targets.names is None else targets.names[0]
-        frontier, splits, n_eras = select_settings(
-            results, settings, list(scores.index), cv, aggregate, name
-        )
-    for column, numbers, names in (
-        ("limit", caps, settings[len(shares) :]),
-        ("proportion", shares, settings[: len(shares)]),
-    ):
-        frontier.insert(0, column, pd.Series(numbers, names, dtype=np.float64))
-    frontier.attrs = {"scoring": scores.columns[0][-1], "n_eras": n_eras, "splits": splits}
+    name = None if targets.names is None else targets.names[0]
+    frontier = make_frontier(results, settings, list(scores.index), cv, aggregate, name)
+    frontier.attrs["scoring"] = scores.columns[0][-1]
     return frontier
-
-
-def _read_settings(values: Any, name: str) -> list[float]:
-    """Proportions or limits as numbers."""
-    numbers = [float(value) if isinstance(value, Real) else np.nan for value in values]
-    if not all(0.0 <= number <= 1.0 for number in numbers):
-        raise ValueError(f"{name} must hold numbers in [0, 1]; found {values!r}.")
-    if len(set(numbers)) < len(numbers):
-        raise ValueError(f"{name}={values!r} names a number twice; name each once.")
-    return numbers
 
 
 def _score(

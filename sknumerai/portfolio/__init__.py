@@ -1,5 +1,7 @@
 """Portfolios: from a signal to weights, and the derivative of that."""
 
+from __future__ import annotations
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

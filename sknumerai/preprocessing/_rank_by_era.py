@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Literal, overload
 
-import numpy as np
-import pandas as pd
-
 from sknumerai._era_loop import map_eras
 from sknumerai._eras import group_tables
 from sknumerai._frames import Table, like_input, numeric_table, read_predictions
+from sknumerai._rows import id_codes
 from sknumerai._sklearn import StrOptions, validate_params
 from sknumerai._typing import (
     Array,
@@ -146,16 +144,8 @@ def _read_ids(table: Table, ids: ArrayLike | None) -> Table:
         )
     source: Any = table.index if ids is None else ids
     labels = Table(source, "ids")
-    # of a list numpy would make text of all, missing ones among them
-    if not isinstance(source, np.ndarray | pd.Series | pd.Index):
-        source = pd.Series(list(source), dtype=object)
     try:
-        codes, _ = pd.factorize(source, sort=True)
+        codes = id_codes(source, sort=True)
     except TypeError as error:
         raise ValueError(f"ids must be labels such as text ({error}); convert them.") from None
-    if (codes < 0).any():
-        raise ValueError(
-            f"{int((codes < 0).sum())} of {len(codes)} ids are missing, first at row "
-            f"{int(np.argmax(codes < 0))}; name the stock of every row."
-        )
     return labels.with_values(codes[:, None])

@@ -1,5 +1,7 @@
 """Kernels: ranks and scales of the columns of one era, with ties kept or broken by id."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 import numpy as np

@@ -6,6 +6,7 @@ from sknumerai.streaming._contribution_files import contribution_files
 from sknumerai.streaming._neutralize_files import neutralize_files
 from sknumerai.streaming._score_files import score_files
 from sknumerai.streaming._stream_report import StreamReport
+from sknumerai.streaming._tune_files import tune_files
 
 __all__ = [
     "StreamReport",
@@ -15,4 +16,5 @@ __all__ = [
     "neutralize_files",
     "replace_together",
     "score_files",
+    "tune_files",
 ]

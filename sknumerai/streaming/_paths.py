@@ -1,5 +1,7 @@
 """Paths: whether they can be read, and written to without loss."""
 
+from __future__ import annotations
+
 import os
 import stat
 import tempfile

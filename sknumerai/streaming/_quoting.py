@@ -1,5 +1,7 @@
 """Names and texts of files, in messages."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from itertools import islice
 

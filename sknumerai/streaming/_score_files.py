@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import closing
 from functools import partial
 from os import PathLike
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sknumerai._eras import name_era
-from sknumerai._typing import Array, Source
+from sknumerai._typing import Array, EraLabel, Source
 from sknumerai._warnings import warn_of_eras
 from sknumerai.exceptions import ConstantPredictionWarning, UnscoredErasWarning
-from sknumerai.metrics._catalogue import METRICS, PREDICTION, TARGET
-from sknumerai.streaming._execution import EraTask, compute
-from sknumerai.streaming._feature_source import FeatureChoice, FeatureSource, Matched
-from sknumerai.streaming._ids import Ids
-from sknumerai.streaming._row_source import Reading, RowSource
-from sknumerai.streaming._scored_rows import (
-    ScoredRows,
-    bring_together,
-    read_reference,
-    read_targets,
-)
-from sknumerai.streaming._whole_table import Predictions
+from sknumerai.streaming._scored_eras import ScoredEras, choose_metrics, score_era
 
 __all__ = ["score_files"]
 
@@ -66,8 +52,8 @@ def score_files(
     features : str, path-like or sequence of these, default=None
         Parquet with ids, eras and features, for FNC and exposures; it may be that of the targets.
     meta_model, benchmark : str, path-like or sequence of these, default=None
-        CSV, CSV.gz or parquet, for MMC and BMC. Eras that they lack have none; other rows are
-        ignored.
+        CSV, CSV.gz or parquet, for MMC and BMC. Up to a fifth of an era's rows may lack them;
+        eras that lack more have no such score. Other rows are ignored.
     metrics : sequence of str, default=None
         Names of metrics, as in `era_table`, that score one era at a time. None means all default
         ones whose tables are given.
@@ -127,50 +113,30 @@ def score_files(
     >>> table.columns.tolist()
     ['numerai_corr', 'fnc', 'max_exposure']
     """
-    choice = FeatureChoice(feature_set, features_json, feature_columns)
-    for argument, value, needs, given_too in (
-        ("feature_set", feature_set, "features", features),
-        ("features_json", features_json, "features", features),
-        ("feature_columns", feature_columns, "features", features),
-        ("meta_model_column", meta_model_column, "meta_model", meta_model),
-        ("benchmark_column", benchmark_column, "benchmark", benchmark),
-    ):
-        if value is not None and given_too is None:
-            raise ValueError(f"{argument}= is of use with {needs}= only; pass that, too.")
     given = {"features": features, "meta_model": meta_model, "benchmark": benchmark}
-    names = _choose_metrics(metrics, [name for name, file in given.items() if file is not None])
-    source = (
-        None if features is None else FeatureSource(features, choice, era_column, eras="always")
+    names = choose_metrics(metrics, [name for name, file in given.items() if file is not None])
+    eras = ScoredEras(
+        predictions,
+        targets,
+        **given,
+        prediction_columns=prediction_columns,
+        target_column=target_column,
+        meta_model_column=meta_model_column,
+        benchmark_column=benchmark_column,
+        feature_set=feature_set,
+        features_json=features_json,
+        feature_columns=feature_columns,
+        era_column=era_column,
     )
-    own = Predictions(predictions, prediction_columns, era_column)
-    references = {
-        name: read_reference(file, name, column, era_column)
-        for name, file, column in (
-            ("meta_model", meta_model, meta_model_column),
-            ("benchmark", benchmark, benchmark_column),
-        )
-        if file is not None
-    }
-    goal = RowSource(targets, "targets", era_column, eras="optional")
-    rows, ids = bring_together(own, *read_targets(goal, target_column, era_column), references)
-    predicted = own.names
-    if source is not None and features == targets:
-        source.ids = goal.ids  # which need not be read twice, nor kept
-    del own, goal, references
-    order, task = _task(rows, ids, source)
-    del ids
-    kernel = partial(score_era, metrics=names)
-    scores: list[dict[str, Array]] = [{}] * len(order)
-    with closing(compute(kernel, task, executor=executor, verbose=verbose)) as stream:
-        for i, result in zip(order, stream, strict=True):
-            scores[i] = result
+    scores = eras.compute(partial(score_era, metrics=names), executor=executor, verbose=verbose)
+    rows = eras.rows
     warn_of_eras(
         "no row has a target: they are not scored.", rows.without_targets, UnscoredErasWarning
     )
-    table = _tabulate(scores, rows.labels, predicted, names)
+    table = _tabulate(scores, rows.labels, eras.predicted, names)
     table.attrs = {
         "n_rows": len(rows.targets),
-        "n_features": 0 if source is None else len(source.names),
+        "n_features": eras.n_features,
         "without_targets": rows.without_targets,
         "without_meta_model": rows.without("meta_model") if meta_model is not None else [],
         "without_benchmark": rows.without("benchmark") if benchmark is not None else [],
@@ -178,85 +144,11 @@ def score_files(
     return table
 
 
-def score_era(
-    tables: Mapping[str, Array | None], features: Array | None = None, *, metrics: Sequence[str]
-) -> dict[str, Array]:
-    """Metrics of one era whose tables are there, each of shape (n_predictions,)."""
-    given = {name: table for name, table in tables.items() if table is not None}
-    if features is not None:
-        given["features"] = features
-    chosen = (METRICS[name] for name in metrics)
-    return {metric.name: metric.score_era(given) for metric in chosen if metric.needs_only(given)}
-
-
-def _choose_metrics(metrics: Sequence[str] | None, given: list[str]) -> list[str]:
-    """Names of metrics that score one era, and whose tables are given."""
-    known = {
-        name: metric
-        for name, metric in METRICS.items()
-        if metric.kernel is not None
-        and metric.needs_only([TARGET, "features", "meta_model", "benchmark"])
-    }
-    if metrics is None:
-        return [
-            name
-            for name, metric in known.items()
-            if metric.default and metric.needs_only([TARGET, *given])
-        ]
-    if isinstance(metrics, str) or not len(metrics):
-        raise ValueError(f"metrics={metrics!r} must be a list of at least one name.")
-    for name in metrics:
-        if name not in known:
-            raise ValueError(f"metrics= names {name!r}; known are {', '.join(known)}.")
-        missing = set(known[name].tables) - {TARGET, PREDICTION, *given}
-        if missing:
-            raise ValueError(f"The metric {name!r} needs {min(missing)}=; pass that, too.")
-    return list(dict.fromkeys(metrics))
-
-
-def _task(rows: ScoredRows, ids: Ids, source: FeatureSource | None) -> tuple[list[int], EraTask]:
-    """Positions of the eras, and their tables, in the order of the features if there are any."""
-    order = list(range(len(rows.labels)))
-    row_sets: Sequence[Any] = rows.rows
-    readings: list[Reading] = []
-    if source is not None:
-        matched = source.match(ids, rows.predicted)
-        order, row_sets = _era_of_each(matched, rows, source), matched.predictions
-        readings = [source.features(matched)]
-
-    def arguments(i: int) -> tuple[dict[str, Array | None]]:
-        own = row_sets[i]
-        tables: dict[str, Array | None] = {
-            TARGET: rows.targets[own],
-            PREDICTION: rows.predictions[own],
-        }
-        for name, values in rows.references.items():
-            block = values[own]
-            tables[name] = None if np.isnan(block).any() else block
-        return (tables,)
-
-    return order, EraTask([rows.labels[i] for i in order], arguments, readings)
-
-
-def _era_of_each(matched: Matched, rows: ScoredRows, source: FeatureSource) -> list[int]:
-    """Positions, among the eras scored, of the eras of the features."""
-    sizes = [era.stop - era.start for era in rows.rows]
-    positions = np.repeat(np.arange(len(sizes)), sizes)
-    order = []
-    for label, predicted in zip(matched.labels, matched.predictions, strict=True):
-        own = positions[predicted]
-        if (own != own[0]).any() or len(own) != sizes[own[0]]:
-            raise ValueError(
-                f"{source.label} and {rows.source} disagree on the eras: the {len(own)} rows of "
-                f"{name_era(label)} of the features are not those of one era of the targets; pass "
-                "files of the same data."
-            )
-        order.append(int(own[0]))
-    return order
-
-
 def _tabulate(
-    scores: list[dict[str, Array]], labels: list[Any], predictions: list[str], metrics: list[str]
+    scores: list[dict[str, Array]],
+    labels: list[EraLabel],
+    predictions: list[str],
+    metrics: list[str],
 ) -> pd.DataFrame:
     """The scores as `era_table` has them; a warning where one is NaN that could be computed."""
     warn_of_eras(

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import numpy as np
 
 from sknumerai._eras import EraGroups, name_era
-from sknumerai._kernels.correlation import known_targets
+from sknumerai._kernels.correlation import MAX_MISSING_TARGETS, known_targets
 from sknumerai._typing import Array, EraLabel, Source
 from sknumerai.streaming._ids import Ids
 from sknumerai.streaming._numbers import LARGEST, check_finite, unusable
@@ -49,7 +49,7 @@ class ScoredRows:
     targets : ndarray of shape (n_rows, 1)
     predictions : ndarray of shape (n_rows, n_predictions)
     references : dict of ndarray of shape (n_rows, 1)
-        Meta model and benchmark, NaN in all rows of eras that they lack.
+        Meta model and benchmark, NaN in rows that they lack.
     without_targets : list
         Labels of predicted eras that have no target.
     """
@@ -64,10 +64,15 @@ class ScoredRows:
     without_targets: list[EraLabel]
 
     def without(self, reference: str) -> list[EraLabel]:
-        """Labels of the eras that a reference lacks."""
+        """Labels of the eras in which a reference lacks too many rows."""
         values = self.references[reference]
         pairs = zip(self.labels, self.rows, strict=True)
-        return [label for label, rows in pairs if np.isnan(values[rows.start, 0])]
+        return [label for label, rows in pairs if lacks_too_many(values[rows])]
+
+
+def lacks_too_many(values: Array) -> bool:
+    """Whether more rows of an era are NaN than the metrics allow."""
+    return bool(np.isnan(values).mean() > MAX_MISSING_TARGETS)
 
 
 def read_targets(rows: RowSource, column: str, era_column: str) -> tuple[Column, EraGroups]:
@@ -114,13 +119,13 @@ def read_reference(source: Source, argument: str, column: str | None, era_column
     Raises
     ------
     ValueError, OSError
-        If files cannot be read, there are several columns to choose from, or ids or numbers are
-        missing.
+        If files cannot be read, there are several columns to choose from, ids are missing or
+        numbers are infinite.
     """
     table = WholeTable(source, argument, [column or PREDICTION])
     name = table.the_one(column, PREDICTION, era_column, f"{argument}_column")
     values = table.values([name], f"{argument}_column")
-    check_finite(values, table.ids, [name], table.label)
+    check_finite(np.where(np.isnan(values), 0.0, values), table.ids, [name], table.label)
     return Column(table.ids, values)
 
 
@@ -141,8 +146,8 @@ def bring_together(
     Raises
     ------
     ValueError
-        If predictions have no target row, or an era is predicted in part, lacks more targets
-        than the metrics allow, or is in a reference in part.
+        If predictions have no target row, an era is predicted in part or lacks more targets than
+        the metrics allow, or all eras lack more of a reference.
     """
     found = predictions.ids.locate(targets.ids)  # of each target row, or -1
     there = np.zeros(len(predictions.ids), dtype=bool)
@@ -174,7 +179,7 @@ def bring_together(
     if not np.array_equal(order, everything):  # copies are large
         ids, values, found = ids.take(order), values[order], found[order]
     del everything, parts, order
-    _check_complete(predictions.label, "predicts", found >= 0, labels, rows, ids)
+    _check_complete(predictions.label, found >= 0, labels, rows, ids)
     _check_known(targets, values, labels, rows)
     scored = ScoredRows(
         targets.label,
@@ -183,9 +188,15 @@ def bring_together(
         rows,
         values,
         predictions.values[found],
-        {name: _in_order(column, labels, rows, ids) for name, column in references.items()},
+        {name: _in_order(column, ids) for name, column in references.items()},
         [eras.labels[i] for i in without],
     )
+    for name, column in references.items():
+        if len(scored.without(name)) == len(labels):
+            raise ValueError(
+                f"{column.label} lacks more than {MAX_MISSING_TARGETS:.0%} of the rows of every "
+                f"one of {len(labels)} eras that are scored; pass the file of the same data."
+            )
     return scored, ids
 
 
@@ -200,7 +211,7 @@ def _predicted_eras(found: Array, targets: Column, eras: EraGroups) -> tuple[lis
 
 
 def _check_complete(
-    source: str, verb: str, there: Array, labels: list[EraLabel], rows: list[slice], ids: Ids
+    source: str, there: Array, labels: list[EraLabel], rows: list[slice], ids: Ids
 ) -> None:
     partial = [i for i, era in enumerate(rows) if there[era].any() and not there[era].all()]
     if not partial:
@@ -208,7 +219,7 @@ def _check_complete(
     first = rows[partial[0]]
     lacking = ~there[first]
     raise ValueError(
-        f"{source} {verb} {len(partial)} of {len(rows)} eras in part: it lacks "
+        f"{source} predicts {len(partial)} of {len(rows)} eras in part: it lacks "
         f"{int(lacking.sum())} of the {len(lacking)} rows of {name_era(labels[partial[0]])}, first "
         f"{ids[first.start + int(np.argmax(lacking))]!r}; pass all rows of an era or none."
     )
@@ -225,8 +236,8 @@ def _check_known(targets: Column, values: Array, labels: list[EraLabel], rows: l
             ) from error
 
 
-def _in_order(column: Column, labels: list[EraLabel], rows: list[slice], ids: Ids) -> Array:
-    """A reference's values of the rows that are scored, NaN where it lacks an era."""
+def _in_order(column: Column, ids: Ids) -> Array:
+    """A reference's values of the rows that are scored, NaN where it has none."""
     found = column.ids.locate(ids)
     there = found >= 0
     if not there.any():
@@ -234,5 +245,4 @@ def _in_order(column: Column, labels: list[EraLabel], rows: list[slice], ids: Id
             f"{column.label} has none of the {len(ids)} rows that are scored, such as "
             f"{ids.some(np.arange(len(ids)))}; pass the file of the same data."
         )
-    _check_complete(column.label, "holds", there, labels, rows, ids)
     return np.where(there[:, None], column.values[found], np.nan).astype(column.values.dtype)

@@ -1,5 +1,7 @@
 """Tables as plain text, for terminals and logs alike."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

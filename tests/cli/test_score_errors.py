@@ -127,15 +127,13 @@ def test_targets(score, validation, tmp_path):
 
 def test_meta_model_and_benchmark(score, write, tournament, predictions, validation):
     meta_model = pd.read_parquet(tournament.meta_model)[["numerai_meta_model"]]
-    first = validation.index[0]
-    message = score(meta_model=write(meta_model.drop(first), "meta.parquet"))
-    assert "meta.parquet holds 1 of 4 eras in part: it lacks 1 of the 60 rows of era" in message
-    assert f"first '{first}'; pass all rows of an era or none" in message
     message = score(meta_model=write(pd.concat([meta_model, meta_model[:1]]), "meta.parquet"))
     assert "error: --meta-model" in message
     assert "has 1 repeated ids among 241 rows" in message
-    path = write(meta_model.mask(meta_model == meta_model.loc[first]), "meta.csv")
-    assert f"--meta-model {path} has 4 NaN of 240 predictions" in score(meta_model=path)
+    first = validation.index[0]
+    path = write(meta_model.mask(meta_model == meta_model.loc[first], np.inf), "meta.csv")
+    message = score(meta_model=path)
+    assert f"--meta-model {path} has 4 infinite of 240 predictions" in message
     path = write(predictions, "benchmark.parquet")
     message = score(benchmark=path)
     assert f"--benchmark {path} has no column 'prediction' and 2 other numeric ones" in message
@@ -143,8 +141,30 @@ def test_meta_model_and_benchmark(score, write, tournament, predictions, validat
     assert "--benchmark-column 'x' is not in --benchmark" in score(
         benchmark=path, benchmark_column="x"
     )
+    message = score(meta_model=write(meta_model[::2], "meta.parquet"))
+    assert "meta.parquet lacks more than 20% of the rows of every one of 4 eras" in message
     message = score(benchmark=tournament.train_example_preds)
     assert "has none of the 240 rows that are scored, such as" in message
+
+
+@pytest.mark.parametrize(("n_lacking", "n_scored"), [(12, 4), (13, 3)])
+def test_a_meta_model_may_lack_a_fifth_of_an_era(
+    run, write, tournament, predictions, validation, n_lacking, n_scored
+):
+    meta_model = pd.read_parquet(tournament.meta_model)[["numerai_meta_model"]]
+    meta_model = meta_model.loc[validation.index]
+    some = meta_model.copy()
+    some.iloc[:5] = np.nan
+    path = write(some.drop(some.index[5:n_lacking]), "meta.parquet")
+    result = run(
+        *("score", "--predictions", write(predictions), "--targets", tournament.validation),
+        *("--meta-model", path),
+    )
+    assert result.code == 0, result
+    lines = [line.split() for line in result.out.splitlines()]
+    assert {line[-1] for line in lines[1:-1] if line[1] == "CORR"} == {"4"}
+    assert {line[-1] for line in lines[1:-1] if line[1] == "MMC"} == {str(n_scored)}
+    assert ("; 1 era without meta model" in result.out) == (n_scored == 3)
 
 
 def test_features(score, tournament, validation, tmp_path):
@@ -198,7 +218,7 @@ def test_outputs_that_fail_in_the_end(score, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sknumerai.cli._score_outputs.plot_cumulative", fail)
+    monkeypatch.setattr("sknumerai.cli._outputs.plot_cumulative", fail)
     message = score(plot=plot)
     assert f"--plot {plot} could not be written (No space left on device); free or" in message
     monkeypatch.undo()

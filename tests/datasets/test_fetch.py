@@ -198,9 +198,31 @@ def test_all_files_of_another_version(tmp_path, files):
     assert set(paths) == {"train.csv", "train.parquet"}
 
 
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [("v4.3", "NumerAPI"), ("crypto/v2.0", "CryptoAPI"), ("signals/v1.0", "SignalsAPI")],
+)
+def test_each_tournament_has_a_client_of_its_own(tmp_path, files, monkeypatch, version, name):
+    numerapi = pytest.importorskip("numerapi", reason="needs the extra 'data'")
+    files["crypto/v2.0/train.parquet"] = parquet_bytes(b"crypto")
+    made = []
+
+    def make(of, **options):
+        made.append((of, options["show_progress_bars"]))
+        return StandIn(files)
+
+    for other in ("NumerAPI", "CryptoAPI", "SignalsAPI"):
+        monkeypatch.setattr(numerapi, other, lambda of=other, **options: make(of, **options))
+    paths = fetch_tournament(version, data_home=tmp_path, verbose=False)
+    assert made == [(name, False)]
+    for path in paths.values():
+        assert path.parent == tmp_path / version
+        assert path.read_bytes() == files[f"{version}/{path.name}"]
+
+
 def test_errors(tmp_path, files):
     client = StandIn(files)
-    with pytest.raises(ValueError, match=r"version='5.0' has no files; known are .*v4.3, v5.0\."):
+    with pytest.raises(ValueError, match=r"version='5.0' has no files; known .* v4.3, v5.0\."):
         fetch_tournament("5.0", client=client, data_home=tmp_path)
     with pytest.raises(ValueError, match=r"files: 'trian.parquet' is not in v5.0, which has train"):
         fetch_tournament(files=["trian.parquet"], client=client, data_home=tmp_path)
@@ -214,5 +236,6 @@ def test_errors(tmp_path, files):
 
 def test_the_real_client_has_what_is_used():
     numerapi = pytest.importorskip("numerapi", reason="needs the extra 'data'")
-    assert callable(numerapi.NumerAPI.list_datasets)
-    assert callable(numerapi.NumerAPI.download_dataset)
+    for client in (numerapi.NumerAPI, numerapi.CryptoAPI, numerapi.SignalsAPI):
+        assert callable(client.list_datasets)
+        assert callable(client.download_dataset)

@@ -76,7 +76,7 @@ def test_the_last_layout_is_as_it_was(tmp_path, paths):
     features = pd.read_parquet(old.train).filter(regex="^feature_")
     pd.testing.assert_frame_equal(pd.read_parquet(paths.train)[features.columns], features)
     assert "train_benchmark_models" not in old
-    with pytest.raises(ValueError, match=r"version must be one of v5.0, v5.3; found 'v6'"):
+    with pytest.raises(ValueError, match=r"version must be one of v5.0, v5.3, .*; found 'v6'"):
         write_tournament(tmp_path, version="v6")
 
 

@@ -67,6 +67,33 @@ def test_neutral_churn_is_the_official_one(table):
             assert scores.loc[after, name] == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # in numerai-tools
+@pytest.mark.parametrize("n_previous", [1, 2])
+def test_a_first_submission_is_left_out_where_the_official_churn_is_one(table, n_previous):
+    labels = sorted(table.eras.unique())
+    frames = {"neutralizer": table.neutralizers, "sample_weight": table.weights}
+    era = labels[-1]  # has the 100 stocks that a submission needs
+    first = {f"curr_{name}": one_era(table, part, era) for name, part in frames.items()}
+    submission = one_era(table, table.predictions["model_0"], era)
+    submission = submission.rank(pct=True).rename("signal").rename_axis("numerai_ticker")
+    first = {name: part.rename_axis("numerai_ticker") for name, part in first.items()}
+    none = {"prev_subs": {}, "prev_neutralizers": {}, "prev_sample_weights": {}}
+    assert signals.calculate_max_churn_and_turnover(submission, **first, **none) == (1.0, 1.0)
+    assert signals.calculate_mean_neutral_churn(submission, **first, **none) == 1.0
+    for function, options in ((churn, {}), (neutral_churn, {"features": table.features})):
+        scores = call(function, table, n_previous=n_previous, **options)
+        assert scores.index.tolist() == labels[1:]
+        assert scores.notna().all(axis=None)
+        mean = function(
+            table.predictions,
+            ids=table.stocks,
+            eras=table.eras,
+            n_previous=n_previous,
+            **options,
+        )
+        np.testing.assert_allclose(mean, scores.mean(), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 def test_weights_and_turnover_are_the_official_ones(table, normalize):
     weights = neutralized_weights(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sknumerai.exceptions import ConstantPredictionWarning
+from sknumerai.exceptions import ConstantPredictionWarning, UnscoredErasWarning
 from sknumerai.metrics import era_table
 from tests.streaming._tables import FEATURES, make_predictions, make_rows
 
@@ -14,6 +14,7 @@ pytest.importorskip("pyarrow", reason="needs the extra 'data'")
 from sknumerai.streaming import score_files
 
 ALL = ["numerai_corr", "fnc", "mmc", "bmc", "cwmm", "max_exposure"]
+EVERY = [*ALL, "neutral_corr", "neutral_contribution", "payout"]
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +164,46 @@ def test_eras_that_tables_lack(save, rows, references, executor):
             "without_meta_model": ["0005"],
             "without_benchmark": ["0002"],
         }
+
+
+@pytest.mark.parametrize("n_predictions", [1, 2])
+def test_references_may_lack_a_fifth_of_an_era(save, rows, references, executor, n_predictions):
+    """Whether rows are absent or NaN; an era that lacks more has no such score."""
+    predictions = make_predictions(rows, n_predictions)
+    places = rows.groupby("era").cumcount()
+    sizes = rows.groupby("era")["era"].transform("size")
+    known = references.copy()
+    known.loc[(rows["era"] == "0001") & (places < 4), "meta_model"] = np.nan  # of 23
+    known.loc[(rows["era"] == "0002") & (places < 8), "meta_model"] = np.nan  # a fifth of 40
+    known.loc[(rows["era"] == "0003") & (places < 7), "meta_model"] = np.nan  # of 31: too many
+    known.loc[places >= 0.8 * sizes, "benchmark"] = np.nan
+    with pytest.warns(UnscoredErasWarning, match="0003"):
+        expected = in_memory(predictions, rows, metrics=EVERY, **known)
+    mmc = expected["mmc"] if n_predictions == 1 else expected["p0", "mmc"]
+    assert mmc.isna().tolist() == [False, False, True, False, False]
+    absent = places % 2 == 0  # of those that are NaN, some are in no row of the file
+    files = {name: as_file(column[column.notna() | ~absent]) for name, column in known.items()}
+    assert all(0 < file["prediction"].isna().sum() < 40 for file in files.values())
+    paths = save(predictions, **files)
+    for given in (None, executor):
+        table = score_files(**paths, metrics=EVERY, executor=given)
+        assert_close(table, expected)
+        assert table.attrs["without_meta_model"] == ["0003"]
+        assert table.attrs["without_benchmark"] == []
+    assert expected.attrs["without_meta_model"] == ["0003"]
+
+
+def test_a_reference_that_no_era_has(save, rows, predictions, references):
+    with pytest.raises(ValueError, match=r"lacks more than 20% of the rows of every one of 5 eras"):
+        score_files(**save(predictions, meta_model=as_file(references["meta_model"][::2])))
+
+
+def test_a_meta_model_of_whole_numbers(save, rows, predictions, references):
+    """Which have no NaN of their own."""
+    ranks = references["meta_model"].rank().astype(int)
+    some = ranks[rows.groupby("era").cumcount() > 2]
+    expected = in_memory(predictions, rows, meta_model=some.reindex(rows.index))
+    assert_close(score_files(**save(predictions, meta_model=as_file(some))), expected)
 
 
 def test_constant_predictions(save, rows, executor):

@@ -11,13 +11,14 @@ import numpy.typing as npt
 import pandas as pd
 import polars as pl
 
-from sknumerai._typing import Array, FloatArray, Frame, Score
+from sknumerai._typing import Array, Column, FloatArray, Frame, Score
 from sknumerai.contribution import (
     ContributionInfo,
     adversarial_prediction,
     closed_form_tc,
     true_contribution,
 )
+from sknumerai.ensemble import blend
 from sknumerai.metrics import (
     EraScorer,
     churn,
@@ -41,6 +42,7 @@ from sknumerai.neutralization import (
     neutralize,
 )
 from sknumerai.portfolio import PortfolioOptimizer
+from sknumerai.preprocessing import rank_by_era
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,6 +68,20 @@ def containers_come_back(
     assert_type(clip_exposure(table, table), pl.DataFrame)
     with_records = clip_exposure(column, table, return_info=True)
     assert_type(with_records, tuple[pl.Series, list[ClipRecord]])
+
+    assert_type(rank_by_era([0.2, 0.1], eras="X"), FloatArray)
+    assert_type(rank_by_era(array, eras=series, method="gaussian"), FloatArray)
+    assert_type(rank_by_era(series, eras=series, ties="id", ids=series), pd.Series)
+    assert_type(rank_by_era(frame, eras=series), pd.DataFrame)
+    assert_type(rank_by_era(column, eras=column), pl.Series)
+    assert_type(rank_by_era(table, eras=column), pl.DataFrame)
+
+    assert_type(blend([[0.2, 0.1], [0.1, 0.2]], eras="X"), FloatArray)
+    assert_type(blend(array, weights=[2, 1], eras=series), FloatArray)
+    assert_type(blend(frame, weights=series, eras=series), pd.Series)
+    assert_type(blend(table, weights={"a": 0.5, "b": 0.5}, eras=column), Column)
+    neutralizer = FeatureNeutralizer(0.5)
+    assert_type(blend(frame, eras=series, transformer=neutralizer, features=frame), pd.Series)
 
     weights = neutralized_weights(series, neutralizers=frame, sample_weights=series)
     assert_type(weights, pd.Series)
@@ -132,4 +148,7 @@ def mistakes_are_found(frame: pd.DataFrame, series: pd.Series) -> None:
     numerai_corr(series, series, aggregate="median")  # type: ignore[call-overload]
     FeatureNeutralizer().fit(frame, era=series)  # type: ignore[call-arg]
     closed_form_tc(frame, series, series, hessian=1.0, sector=series)  # type: ignore[call-overload]
+    rank_by_era(series)  # type: ignore[call-overload]
+    rank_by_era(frame, eras=series, method="rank01")  # type: ignore[call-overload]
+    blend(frame, era=series)  # type: ignore[call-overload]
     NeutralizedRegressor("ridge", FeatureNeutralizer())  # type: ignore[arg-type]

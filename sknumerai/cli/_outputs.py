@@ -1,7 +1,9 @@
-"""What ``score`` writes."""
+"""The table and the picture that ``score`` and ``tune`` write."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,10 @@ from sknumerai._optional import import_optional
 from sknumerai.cli._errors import CommandError
 from sknumerai.streaming._paths import check_output, writing
 
+Writer = Callable[[Path], object]
+
 PANEL_SIZE = (9.0, 4.5)  # inches
+FRONTIER_SIZE = (9.0, 6.0)
 MAX_SHADED = 2  # predictions whose drawdowns can be told apart
 
 
@@ -42,26 +47,20 @@ def check_outputs(
             raise CommandError(f"--plot: {error}") from error
 
 
-def write_outputs(
-    outputs: Mapping[str, Path], table: pd.DataFrame, scores: Mapping[str, pd.DataFrame]
-) -> None:
-    """Write the table of ``--per-era`` and the picture of ``--plot``, all or none of them.
+def write_outputs(outputs: Mapping[str, Path], writers: Mapping[str, Writer]) -> None:
+    """Write files, all or none of them.
 
     Parameters
     ----------
     outputs : dict of Path
         By name.
-    table : DataFrame
-    scores : dict of DataFrame of shape (n_eras, n_predictions)
-        By title, in the order of the eras.
+    writers : dict of callable
+        By the same names; each takes the path to write to.
     """
     with writing(outputs), replace_together(outputs) as temporary:
         for name, path in outputs.items():
             with writing({name: path}):
-                if name == "plot":
-                    plot_cumulative(scores, temporary[name])
-                else:
-                    table.to_csv(temporary[name], index=False)
+                writers[name](temporary[name])
 
 
 def plot_cumulative(scores: Mapping[str, pd.DataFrame], path: Path) -> None:
@@ -76,15 +75,36 @@ def plot_cumulative(scores: Mapping[str, pd.DataFrame], path: Path) -> None:
     """
     from sknumerai.inspection import EraScoresDisplay
 
-    figures = import_optional("matplotlib.figure", extra="cli")
     width, height = PANEL_SIZE
-    # A figure of its own, without pyplot, needs no display and leaves no global state.
-    figure = figures.Figure(figsize=(width, height * len(scores)), layout="constrained")
-    panels = np.ravel(figure.subplots(len(scores)))
-    for axes, (title, per_era) in zip(panels, scores.items(), strict=True):
-        legible = per_era.set_axis([_legible(name) for name in per_era], axis=1)
-        display = EraScoresDisplay(legible, metric_name=title)
-        display.plot(ax=axes, drawdown=per_era.shape[1] <= MAX_SHADED)
+    with _picture((width, height * len(scores)), path) as figure:
+        panels = np.ravel(figure.subplots(len(scores)))
+        for axes, (title, per_era) in zip(panels, scores.items(), strict=True):
+            legible = per_era.set_axis([_legible(name) for name in per_era], axis=1)
+            display = EraScoresDisplay(legible, metric_name=title)
+            display.plot(ax=axes, drawdown=per_era.shape[1] <= MAX_SHADED)
+
+
+def plot_frontier(table: pd.DataFrame, path: Path) -> None:
+    """Draw what `tune_files` returns into a PNG.
+
+    Parameters
+    ----------
+    table : DataFrame
+    path : Path
+        Its extension does not matter.
+    """
+    from sknumerai.inspection import ExposureFrontierDisplay
+
+    with _picture(FRONTIER_SIZE, path) as figure:
+        ExposureFrontierDisplay(table).plot(score="sharpe", ax=figure.subplots())
+
+
+@contextmanager
+def _picture(size: tuple[float, float], path: Path) -> Iterator[Any]:
+    """A figure that is saved; without pyplot it needs no display and leaves no global state."""
+    figures = import_optional("matplotlib.figure", extra="cli")
+    figure = figures.Figure(figsize=size, layout="constrained")
+    yield figure
     figure.savefig(path, format="png", dpi=120)
 
 
