@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from tests.benchmarks import (
+    bench_boosting,
     bench_files,
     bench_neural_network,
     bench_neutralization,
@@ -35,6 +36,7 @@ def main():
             bench_files,
             bench_portfolio,
             bench_neural_network,
+            bench_boosting,
         )
         for function in module.BENCHMARKS
     }

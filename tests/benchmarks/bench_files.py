@@ -24,6 +24,13 @@ from tests.benchmarks._measure import Table, alternately
 ROWS, FEATURES, ERAS_PER_ROW_GROUP = 5000, 780, 4
 FUNCTIONS = ("clip_files", "neutralize_files", "score_files")
 
+# dask lets workers give back memory at once, which makes allocations slow: see the user guide.
+ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
+ALLOCATION = {
+    f"{ENVIRONMENT}.MALLOC_TRIM_THRESHOLD_": 2**30,
+    f"{ENVIRONMENT}.MALLOC_MMAP_THRESHOLD_": 2**25,
+}
+
 # In a process of its own, whose peak memory is that of the call; the peak counts that of the parent
 # at the fork, hence a small one between.
 CALL = """
@@ -159,6 +166,7 @@ def in_memory():
 
 def cluster():
     """Workers of a dask cluster on this machine."""
+    import dask
     from distributed import Client, LocalCluster
 
     table = Table(
@@ -170,8 +178,10 @@ def cluster():
     with _files(100) as folder:
         names = [folder / f"{name}.parquet" for name in ("predictions", "features", "output")]
         for n_workers in (1, 2):
+            options = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": None}
             with (
-                LocalCluster(n_workers, threads_per_worker=1, dashboard_address=None) as local,
+                dask.config.set(ALLOCATION),
+                LocalCluster(**options) as local,
                 Client(local) as client,
             ):
                 executor = client.get_executor()

@@ -10,7 +10,9 @@ from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from sknumerai.boosting import era_eval_metric
+from sknumerai.ensemble import EraEnsemble
 from sknumerai.metrics import meta_model_contribution, numerai_corr
+from sknumerai.model_selection import PurgedEraKFold
 from sknumerai.neutralization import FeatureNeutralizer, NeutralizedRegressor
 
 # LightGBM 4.6 makes up names for the columns of arrays, and misses them in the next ones.
@@ -272,17 +274,21 @@ def test_hist_gradient_boosting(data):
         clone(trees).fit(data.X, data.y)  # a part of the training rows, drawn at random
 
 
+def fit_params(trees, library, metric, pair):
+    """What is passed to ``fit`` for one evaluation set."""
+    if library != "lightgbm":
+        return {"eval_set": [pair], "verbose": False}
+    stopping = trees.library.early_stopping(PATIENCE, verbose=False)
+    return {"eval_metric": metric, "callbacks": [stopping], **lightgbm_sets(trees.library, pair)}
+
+
 @pytest.mark.parametrize("routing", [False, True])
 def test_evaluation_sets_inside_a_neutralized_regressor(boosting, routing, data):
     trees, library = boosting
     metric = era_eval_metric("numerai_corr", eras=data.eras_valid, library=library)
     pair = (data.X_valid, data.y_valid)
     plain = trees.fit(data, metric, pair).model
-    params = {"eval_set": [pair], "verbose": False} if library != "lightgbm" else {}
-    if library == "lightgbm":
-        stopping = trees.library.early_stopping(PATIENCE, verbose=False)
-        params = {"eval_metric": metric, "callbacks": [stopping]}
-        params |= lightgbm_sets(trees.library, pair)
+    params = fit_params(trees, library, metric, pair)
     regressor = clone(plain)
     sklearn.set_config(enable_metadata_routing=routing)
     if routing and library != "catboost":  # which cannot be asked
@@ -292,3 +298,26 @@ def test_evaluation_sets_inside_a_neutralized_regressor(boosting, routing, data)
     np.testing.assert_array_equal(
         model.regressor_.predict(data.X_valid), plain.predict(data.X_valid)
     )
+
+
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("weights", [None, "select"])
+def test_evaluation_sets_inside_an_ensemble(boosting, weights, routing, data):
+    trees, library = boosting
+    metric = era_eval_metric("numerai_corr", eras=data.eras_valid, library=library)
+    pair = (data.X_valid, data.y_valid)
+    plain = trees.fit(data, metric, pair).model
+    params = fit_params(trees, library, metric, pair)
+    regressor = clone(plain)
+    sklearn.set_config(enable_metadata_routing=routing)
+    if routing and library != "catboost":
+        regressor.set_fit_request(**dict.fromkeys(params, True))
+    members = [("deep", regressor), ("flat", clone(regressor).set_params(max_depth=2))]
+    model = EraEnsemble(members, weights=weights, cv=PurgedEraKFold(2, purge=0))
+    model.fit(data.X, data.y, eras=data.eras, **params)
+    deep, flat = model.estimators_
+    np.testing.assert_array_equal(deep.predict(data.X_valid), plain.predict(data.X_valid))
+    trees.model = flat
+    curve = trees.curve()
+    assert trees.best_round() == np.argmax(curve) + 1
+    assert len(curve) < 100  # it stopped early, too

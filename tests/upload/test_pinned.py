@@ -5,9 +5,12 @@
 
 import os
 import platform
+import re
 import subprocess
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
@@ -22,6 +25,7 @@ from tests.upload._models import make_benchmarks, make_booster
 
 PYTHON = os.environ.get("SKNUMERAI_UPLOAD_PYTHON")
 pytestmark = pytest.mark.skipif(not PYTHON, reason="run by make test-upload")
+README = Path(__file__).parents[2] / "README.md"
 HERE = ".".join(platform.python_version_tuple()[:2])
 
 
@@ -62,6 +66,17 @@ def function(X, y, eras):
     return predict
 
 
+def function_with_a_clipper(X, y, eras):
+    model, names, clipper = make_booster().fit(X, y), list(X.columns), ExposureClipper(0.1)
+
+    def predict(live_features):
+        features = live_features[names]
+        raw = pd.DataFrame({"prediction": model.predict(features)}, features.index)
+        return clipper.fit_transform(raw, features=features)[:, 0]
+
+    return predict
+
+
 MAKERS = {
     "bare": lambda X, y, eras: make_booster().fit(X, y),
     "neutralized": neutralized(FeatureNeutralizer()),
@@ -71,6 +86,7 @@ MAKERS = {
     "pipeline": lambda X, y, eras: make_pipeline(StandardScaler(), Ridge()).fit(X, y),
     "network": network,
     "function": function,
+    "function with a clipper": function_with_a_clipper,
 }
 
 
@@ -93,3 +109,15 @@ def test_it_runs_there(data, tmp_path, name):
     expected = predict(live, benchmarks)["prediction"]
     assert report.predictions.index.tolist() == live.index.tolist()
     np.testing.assert_allclose(report.predictions, expected, rtol=0, atol=1e-6)
+
+
+def test_the_model_of_the_readme_runs_there(tmp_path, monkeypatch):
+    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    session: dict[str, object] = {}
+    for block in blocks:
+        exec(block, session)
+        if "save_upload" in block:
+            break
+    report = check_upload("predict.pkl", runtime=HERE, python=PYTHON)
+    assert report.passed, report
