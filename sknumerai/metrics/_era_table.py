@@ -15,9 +15,11 @@ from tqdm.auto import tqdm
 
 from sknumerai._eras import group_eras
 from sknumerai._frames import n_dimensions
+from sknumerai._kernels.correlation import MAX_MISSING_TARGETS
 from sknumerai._rows import check_same_labels
 from sknumerai._typing import ArrayLike, Eras, ScoreFunction
-from sknumerai.exceptions import MissingErasError
+from sknumerai._warnings import warn_of_eras
+from sknumerai.exceptions import MissingErasError, UnscoredErasWarning
 from sknumerai.metrics._catalogue import METRICS, PREDICTION, TARGET
 from sknumerai.metrics._per_era import read_targets
 
@@ -136,7 +138,6 @@ def era_table(
         warnings.simplefilter("always")
         tables[PREDICTION] = y_pred
         scores = {name: function(tables, eras=eras) for name, function in progress}
-    _warn_once(caught)
     without = [] if y_true is None else _eras_without_targets(y_true, eras)
     longest = max(scores, key=lambda name: len(scores[name]))
     index = scores[longest].index
@@ -150,7 +151,24 @@ def era_table(
             if name in METRICS and reference in METRICS[name].tables
         ]
         table.attrs[f"without_{reference}"] = max(lacking, key=len, default=[])
+    named = all(name in METRICS for name in scores)
+    _warn_once([w for w in caught if not (named and w.category is UnscoredErasWarning)])
+    if named:  # what each of the metrics said, once for all
+        warn_of_unscored(table.attrs)
     return table
+
+
+def warn_of_unscored(found: Mapping[Any, Any]) -> None:
+    """Count the eras that are not scored, by the attributes of a table of scores."""
+    warn_of_eras(
+        "no row has a target: the table lacks them.", found["without_targets"], UnscoredErasWarning
+    )
+    for reference in REFERENCES:
+        problem = (
+            f"more than {MAX_MISSING_TARGETS:.0%} of the rows have no {reference}: what needs it "
+            "is not scored."
+        )
+        warn_of_eras(problem, found[f"without_{reference}"], UnscoredErasWarning)
 
 
 def _tabulate(scores: dict[str, Any], several: bool) -> pd.DataFrame:

@@ -45,7 +45,8 @@ def turnover(
     Returns
     -------
     score : float, Series or DataFrame
-        As in `numerai_corr`; the first era, which has no predecessor, is left out.
+        As in `numerai_corr`, without the first era, which has no predecessor. (Numerai counts a
+        turnover of 1 for a first submission; see `churn`.)
 
     Raises
     ------

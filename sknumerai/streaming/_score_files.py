@@ -12,7 +12,8 @@ import pandas as pd
 
 from sknumerai._typing import Array, EraLabel, Source
 from sknumerai._warnings import warn_of_eras
-from sknumerai.exceptions import ConstantPredictionWarning, UnscoredErasWarning
+from sknumerai.exceptions import ConstantPredictionWarning
+from sknumerai.metrics._era_table import warn_of_unscored
 from sknumerai.streaming._scored_eras import ScoredEras, choose_metrics, score_era
 
 __all__ = ["score_files"]
@@ -90,7 +91,8 @@ def score_files(
     Warns
     -----
     UnscoredErasWarning
-        If there are eras without targets; it counts them.
+        If there are eras without targets, or whose meta model or benchmark is missing; it counts
+        them.
     ConstantPredictionWarning
         If a prediction, what it is compared to or what neutralization leaves of it is constant in
         an era: the score is NaN there.
@@ -130,9 +132,6 @@ def score_files(
     )
     scores = eras.compute(partial(score_era, metrics=names), executor=executor, verbose=verbose)
     rows = eras.rows
-    warn_of_eras(
-        "no row has a target: they are not scored.", rows.without_targets, UnscoredErasWarning
-    )
     table = _tabulate(scores, rows.labels, eras.predicted, names)
     table.attrs = {
         "n_rows": len(rows.targets),
@@ -141,6 +140,7 @@ def score_files(
         "without_meta_model": rows.without("meta_model") if meta_model is not None else [],
         "without_benchmark": rows.without("benchmark") if benchmark is not None else [],
     }
+    warn_of_unscored(table.attrs)
     return table
 
 
