@@ -13,7 +13,7 @@ INSTALL := $(PIP) install -qq --no-input -c constraints.txt
 
 OLDEST := .venv-sklearn16
 RUNTIME := .venv-runtime
-OLDEST_TESTS ?= tests/kernels tests/neutralization tests/metrics tests/model_selection tests/test_eras.py tests/test_persistence.py tests/test_routing.py tests/test_training_without_eras.py tests/test_install.py
+OLDEST_TESTS ?= tests/kernels tests/neutralization tests/metrics tests/model_selection tests/preprocessing tests/ensemble tests/staking tests/upload/test_make_predict.py tests/test_eras.py tests/test_persistence.py tests/test_routing.py tests/test_training_without_eras.py tests/test_install.py
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 

@@ -26,6 +26,7 @@ _SUBPACKAGES = (
     "preprocessing",
     "staking",
     "streaming",
+    "upload",
 )
 
 __all__ = ["__version__", *_SUBPACKAGES]
