@@ -12,8 +12,8 @@ import sys
 from types import ModuleType
 
 # What only an extra brings, and what nobody should wait for who does not use it.
-OPTIONAL = "cloudpickle cvxpy cvxpylayers interpret matplotlib numerapi polars pyarrow requests"
-OPTIONAL = {*OPTIONAL.split(), "safetensors", "skorch", "torch", "torchsort", "typer"}
+OPTIONAL = "cvxpy cvxpylayers interpret matplotlib numerapi polars pyarrow requests safetensors"
+OPTIONAL = {*OPTIONAL.split(), "skorch", "torch", "torchsort", "typer"}
 
 
 class Blocker:
@@ -53,15 +53,7 @@ def errors():
     import numpy as np
     import pandas as pd
 
-    from sknumerai import (
-        contribution,
-        datasets,
-        inspection,
-        neural_network,
-        portfolio,
-        streaming,
-        upload,
-    )
+    from sknumerai import contribution, datasets, inspection, neural_network, portfolio, streaming
 
     rng = np.random.default_rng(0)
     scores = pd.DataFrame({"a": [1.0]})
@@ -78,7 +70,6 @@ def errors():
         "fetch_tournament": lambda: datasets.fetch_tournament(data_home="nowhere"),
         "read_tournament": lambda: datasets.read_tournament("nowhere.parquet"),
         "clip_files": lambda: streaming.clip_files(*["nowhere.parquet"] * 2, "output.parquet"),
-        "save_upload": lambda: upload.save_upload(len, "predict.pkl"),
         "write_tournament": lambda: datasets.write_tournament("nowhere"),
         "PortfolioOptimizer(engine='cvxpylayers')": lambda: portfolio.PortfolioOptimizer(
             engine="cvxpylayers"

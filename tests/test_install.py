@@ -56,7 +56,6 @@ CALLS = [
     ("read_tournament", "pyarrow", "data"),
     ("clip_files", "pyarrow", "data"),
     ("write_tournament", "pyarrow", "data"),
-    ("save_upload", "cloudpickle", "upload"),
     ("PortfolioOptimizer(engine='cvxpylayers')", "cvxpy", "cvxpy"),
     ("portfolio.PortfolioLayer", "torch", "torch"),
     ("portfolio.StakeWeightedPortfolio", "torch", "torch"),
