@@ -55,11 +55,14 @@ def call_in_order(
     """
     if n_jobs is None:  # joblib forgets the number that is configured where it turns to threads
         _, n_jobs = get_active_backend(prefer="processes")
+    backend, _ = get_active_backend(prefer=prefer)
+    n_active = backend.effective_n_jobs(n_jobs)
+    if n_active == 1:
+        yield from (function(*each) for each in arguments)
+        return
     call = delayed(_call)
     calls = (call(os.getpid(), function, each) for each in arguments)
-    backend, _ = get_active_backend(prefer=prefer)
     in_process = getattr(backend, "supports_sharedmem", False)  # threads
-    n_active = backend.effective_n_jobs(n_jobs)
     with _processors_shared(n_active) if in_process else nullcontext():
         if backend.supports_return_generator:
             yield from Parallel(n_jobs=n_jobs, prefer=prefer, return_as="generator")(calls)
@@ -73,9 +76,6 @@ def call_in_order(
 @contextmanager
 def _processors_shared(n_threads: int) -> Iterator[None]:
     """Context in which the threads of linear algebra do not outnumber the processors."""
-    if n_threads == 1:
-        yield
-        return
     limit = max(1, cpu_count() // n_threads)
     with _get_threadpool_controller().limit(limits=limit, user_api="blas"):
         yield

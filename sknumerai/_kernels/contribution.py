@@ -11,7 +11,7 @@ from sknumerai._kernels.correlation import (
     top_and_bottom,
 )
 from sknumerai._kernels.projection import ZERO_RESIDUAL
-from sknumerai._kernels.ranks import normalize_columns
+from sknumerai._kernels.ranks import normal_scale, normalize_columns, rank_products
 from sknumerai._kernels.units import in_units
 from sknumerai._typing import Array
 
@@ -48,10 +48,15 @@ def correlation_contribution(
     numerai-tools, ``numerai_tools.scoring.correlation_contribution``.
     """
     known, values = known_targets(targets)
-    gaussian = normalize_columns(rows_of(predictions, known), "gaussian")
+    known_predictions = rows_of(predictions, known)
     reference = normalize_columns(rows_of(meta_model, known), "gaussian")[:, 0]
-    scores = _covariances(_as_buckets(values), gaussian, reference, top_bottom)
-    scores[np.ptp(gaussian, axis=0) == 0.0] = np.nan
+    constant = np.ptp(known_predictions, axis=0) == 0.0
+    if top_bottom is None:
+        scores = _covariances_of_ranks(_as_buckets(values), known_predictions, reference)
+    else:
+        gaussian = normalize_columns(known_predictions, "gaussian")
+        scores = _covariances(_as_buckets(values), gaussian, reference, top_bottom)
+    scores[constant] = np.nan
     return scores
 
 
@@ -96,6 +101,23 @@ def _as_buckets(targets: Array) -> Array:
     scaled, unit = in_units(targets)
     centred: Array = (scaled - scaled.mean()) * unit
     return centred
+
+
+def _covariances_of_ranks(targets: Array, predictions: Array, reference: Array) -> Array:
+    """`_covariances` of the normal quantiles of predictions, of which few are written."""
+    size = reference @ reference
+    if size == 0.0:
+        return np.full(predictions.shape[1], np.nan)
+    rows = np.ascontiguousarray(predictions.T)
+    weights = np.stack([targets, reference])
+    products, _, squares = rank_products(rows, normal_scale(len(targets)), weights)
+    shares = products[:, 1] / size
+    covariances: Array = (products[:, 0] - (targets @ reference) * shares) / len(targets)
+    copies = np.flatnonzero(squares - shares**2 * size < NEARLY_NOTHING * squares)
+    if len(copies):
+        gaussian = normalize_columns(predictions[:, copies], "gaussian")
+        covariances[copies] = _covariances(targets, gaussian, reference, None)
+    return covariances
 
 
 def _covariances(

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from sknumerai._kernels.projection import FeatureProjection
-from sknumerai._kernels.ranks import normalize_columns
+from sknumerai._kernels.ranks import normal_scale, normalize_columns, rank_products
 from sknumerai._kernels.standardized_features import StandardizedFeatures
 from sknumerai._kernels.units import centre, in_units
 from sknumerai._typing import Array
@@ -160,8 +160,38 @@ def numerai_correlation(
     known, values = known_targets(targets)
     values, _ = in_units(values)
     centred = signed_power(values - values.mean(), target_power)
+    if top_bottom is None:
+        return tail_correlation(centred, rows_of(predictions, known))
     ranked = signed_power(normalize_columns(rows_of(predictions, known), "gaussian"))
     return end_pearson(centred, ranked, top_bottom)
+
+
+def tail_correlation(targets: Array, predictions: Array) -> Array:
+    """Pearson correlation of targets with normal quantiles of ranks, to the power 1.5.
+
+    Parameters
+    ----------
+    targets : ndarray of shape (n,)
+    predictions : ndarray of shape (n, m)
+        Finite.
+
+    Returns
+    -------
+    correlations : ndarray of shape (m,)
+        NaN where one of the two is constant.
+    """
+    n = len(targets)
+    centred = _centred(targets[:, None])[:, 0]
+    size = np.sqrt(centred @ centred)
+    if np.ptp(targets) == 0.0:
+        return np.full(predictions.shape[1], np.nan)
+    scale = signed_power(normal_scale(n))
+    rows = np.ascontiguousarray(predictions.T)
+    products, sums, squares = rank_products(rows, scale, centred[None])
+    spread = squares - sums**2 / n
+    constant = rows.min(axis=1) == rows.max(axis=1)
+    correlations: Array = products[:, 0] / np.where(constant, np.nan, np.sqrt(spread) * size)
+    return correlations
 
 
 def neutral_residual(predictions: Array, features: Array) -> Array:
@@ -240,7 +270,7 @@ def correlation_with(predictions: Array, other: Array, *, method: CorrelationMet
     """
     reference = other[:, 0].astype(np.float64)
     if method == "numerai":
-        return pearson(reference, signed_power(normalize_columns(predictions, "gaussian")))
+        return tail_correlation(reference, predictions)
     if method == "spearman":
         ranked = normalize_columns(predictions, "rank")
         return pearson(normalize_columns(other, "rank")[:, 0], ranked)

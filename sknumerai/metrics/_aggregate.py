@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from sknumerai._kernels.aggregate import AGGREGATES
@@ -36,5 +37,5 @@ def aggregate_scores(per_era: pd.DataFrame, aggregate: Aggregate) -> pd.DataFram
         values = [aggregate(per_era.iloc[:, j]) for j in range(per_era.shape[1])]
     else:
         function = AGGREGATES[aggregate]
-        values = [function(per_era.iloc[:, j].to_numpy()) for j in range(per_era.shape[1])]
+        values = [function(scores) for scores in np.ascontiguousarray(per_era.to_numpy().T)]
     return pd.Series(values, index=per_era.columns)

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.benchmarks import (
     bench_boosting,
     bench_files,
+    bench_metrics,
     bench_neural_network,
     bench_neutralization,
     bench_portfolio,
@@ -34,6 +35,7 @@ def main():
         for module in (
             bench_neutralization,
             bench_files,
+            bench_metrics,
             bench_portfolio,
             bench_neural_network,
             bench_boosting,
