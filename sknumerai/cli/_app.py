@@ -258,7 +258,9 @@ def run(arguments: Sequence[str] | None) -> int:
     """Run the command and return its exit code; errors of use become one line."""
     usage_error = typer.BadParameter.__bases__[0]  # typer does not export click's UsageError
     command: Any = typer.main.get_command(app)
-    options = sorted({p.name for verb in command.commands.values() for p in verb.params})
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    verb = command.commands.get(next((word for word in given if word in command.commands), ""))
+    options = [] if verb is None else sorted(parameter.name for parameter in verb.params)
     try:
         with warnings_on_one_line(options):
             code = command.main(

@@ -96,6 +96,8 @@ def in_options(text: str, options: list[str]) -> str:
         if value and value != "True":
             of_names = "column" in written  # which may be empty, or hold spaces
             written += f" {value if of_names else ast.literal_eval(value)}"
+        elif equals and text[found.end() : found.end() + 1] in ("[", "("):
+            written += " "
         return written
 
     return re.sub(rf"\b({'|'.join(names)})\b(?:(=){_LITERAL})?", option, text)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_scalar
 
-from sknumerai._eras import Rows
+from sknumerai._eras import Rows, group_eras
 from sknumerai._typing import EraLabel, Source
 from sknumerai.datasets._era_blocks import EraBlocks
 from sknumerai.datasets._era_rows import EraRows, read_frames
@@ -197,9 +197,10 @@ def _choose_eras(
 ) -> list[int]:
     """Numbers of the chosen eras in order of first appearance."""
     if eras is None:
-        return list(range(len(labels)))[::every]
-    if isinstance(eras, str):
-        raise ValueError(f"eras must be a list of era labels; found the str {eras!r}.")
+        return _every_of(list(range(len(labels))), labels, every)
+    if isinstance(eras, str) or not isinstance(eras, Iterable):
+        kind = type(eras).__name__
+        raise ValueError(f"eras must be a list of era labels; found the {kind} {eras!r}.")
     wanted = list(dict.fromkeys(eras))
     known = set(labels)
     missing = [era for era in wanted if era not in known]
@@ -211,7 +212,17 @@ def _choose_eras(
     if not wanted:
         raise ValueError("eras is empty; name at least one era, or pass None for all.")
     chosen = set(wanted)
-    return [code for code, label in enumerate(labels) if label in chosen][::every]
+    return _every_of([code for code, label in enumerate(labels) if label in chosen], labels, every)
+
+
+def _every_of(codes: list[int], labels: list[Any], every: int) -> list[int]:
+    """Every so many-th era in the order of eras, in the order in which they were given."""
+    if every == 1:
+        return codes
+    # an array of objects keeps the labels as they are
+    own = np.array([*(labels[code] for code in codes), None], dtype=object)[:-1]
+    kept = {codes[i] for i in group_eras(own, len(own)).order[::every]}
+    return [code for code in codes if code in kept]
 
 
 def _check_columns(

@@ -6,7 +6,7 @@ import glob
 import os
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ def name_source(argument: str, source: Source) -> str:
     """What messages call a source."""
     if isinstance(source, str | PathLike):
         return f"{argument}={str(source)!r}"
+    if not isinstance(source, Iterable):
+        raise ValueError(
+            f"{argument} is {source!r}; pass a path, a list of paths, a folder or a pattern."
+        )
     paths = [str(path) for path in source]
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return f"{argument}={paths[0]!r}{more}" if paths else f"{argument}=[]"
@@ -51,6 +55,7 @@ def find_parts(
     """
     label = name_source(argument, source)
     if not isinstance(source, str | PathLike):
+        source = list(source)
         if not source:
             raise ValueError(f"{argument} is an empty list; name at least one file.")
         parts = [part for each in source for part in find_parts(each, argument, suffixes)]
@@ -65,6 +70,12 @@ def find_parts(
             for part in path.iterdir()
             if part.name.lower().endswith(tuple(suffixes)) and not part.name.startswith((".", "_"))
         )
+        deeper = next((each for each in _deeper_parts(path, suffixes)), None)
+        if deeper is not None:
+            raise ValueError(
+                f"{label} has parts in a folder of its own, such as "
+                f"{str(deeper.relative_to(path))!r}, which would not be read; pass a list of files."
+            )
         if not parts:
             raise FileNotFoundError(
                 f"{label} is a folder without {' or '.join(suffixes)} files; name another one."
@@ -76,6 +87,16 @@ def find_parts(
     if not parts:
         raise FileNotFoundError(f"{label} matches no file; check the pattern.")
     return parts
+
+
+def _deeper_parts(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
+    """Parts in the folders within a folder."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        if Path(place) != folder:
+            yield from (
+                Path(place, name) for name in files if name.lower().endswith(tuple(suffixes))
+            )
 
 
 class ParquetParts:

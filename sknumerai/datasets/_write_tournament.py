@@ -150,6 +150,9 @@ def write_tournament(
             "them, or choose another folder."
         )
 
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"folder {folder} is a file; name a folder.")
+    _check_strangers(folder, paths)
     folder.mkdir(parents=True, exist_ok=True)
     with (
         replace_together(paths) as temporary,
@@ -170,3 +173,18 @@ def write_tournament(
                         writers[name].write(table)
                     progress.update()
     return Bunch(**paths)
+
+
+def _check_strangers(folder: Path, paths: dict[str, Path]) -> None:
+    """Insist that no file of another layout stays beside the new ones."""
+    known = {
+        f"{part}{kind}"
+        for part in ("train", "validation", "live")
+        for kind in (*RecentLayout.kinds, "_neutralizer")
+    }
+    left = [name for name in sorted(known - set(paths)) if (folder / f"{name}.parquet").exists()]
+    if left:
+        raise ValueError(
+            f"folder {folder} holds {left[0]}.parquet, which this version does not write and which "
+            "would be left beside the new files; remove it, or choose another folder."
+        )

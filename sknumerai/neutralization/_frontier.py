@@ -115,6 +115,16 @@ def make_frontier(
     return frontier
 
 
+def make_splits(cv: Splitter, labels: Sequence[Any], target_name: Any) -> list[Any]:
+    """Pairs of training and test eras, by position."""
+    groups = pd.Categorical(labels, categories=labels, ordered=True)
+    rows, y = np.zeros((len(labels), 1)), pd.Series(np.zeros(len(labels)), name=target_name)
+    splits = list(cv.split(rows, y, groups))
+    if not splits:
+        raise ValueError(f"cv={cv!r} makes no splits; ask for at least one.")
+    return splits
+
+
 def select_settings(
     results: EraResults,
     settings: Sequence[str],
@@ -155,11 +165,9 @@ def select_settings(
     ValueError
         If there is no split, or no setting has a score on a training part.
     """
-    groups = pd.Categorical(labels, categories=labels, ordered=True)
-    rows, y = np.zeros((len(labels), 1)), pd.Series(np.zeros(len(labels)), name=target_name)
     splits: list[dict[str, Any]] = []
     tested, chosen = [], []
-    for train, test in cv.split(rows, y, groups):
+    for train, test in make_splits(cv, labels, target_name):
         on_train = np.round(results.take(train).aggregate(aggregate), DECIMALS)
         on_test = results.take(test).aggregate(aggregate)
         if np.isnan(on_train).all():
@@ -183,8 +191,6 @@ def select_settings(
                 "none_test_score": float(on_test[0]),
             }
         )
-    if not splits:
-        raise ValueError(f"cv={cv!r} makes no splits; ask for at least one.")
     everything = np.concatenate(tested)
     eras_tested = np.unique(everything)
     table = results.take(eras_tested).summary(settings)

@@ -20,7 +20,7 @@ from sknumerai.exceptions import ConstantPredictionWarning, MissingErasError
 from sknumerai.metrics import era_table
 from sknumerai.neutralization._clip_exposure import CLIP_CONSTRAINTS, Bounds, OnInfeasible
 from sknumerai.neutralization._exposure_settings import change_predictions
-from sknumerai.neutralization._frontier import EraResults, Settings, make_frontier
+from sknumerai.neutralization._frontier import EraResults, Settings, make_frontier, make_splits
 
 
 @validate_params(
@@ -198,6 +198,9 @@ def tune_exposure(
     container = predictions if table.names is not None else table.frame  # of two dimensions
     # fails, and warns, before the work
     first = score(like_input(values.whole(), container, [settings.names[0]]))
+    target_name = None if targets.names is None else targets.names[0]
+    if cv is not None:
+        make_splits(cv, list(first.index), target_name)
     kernel = partial(
         change_predictions,
         proportions=settings.proportions,
@@ -227,8 +230,7 @@ def tune_exposure(
         np.array([of.max_exposures for of in changed])[scored],
         correlations[scored],
     )
-    name = None if targets.names is None else targets.names[0]
-    frontier = make_frontier(results, settings, list(scores.index), cv, aggregate, name)
+    frontier = make_frontier(results, settings, list(scores.index), cv, aggregate, target_name)
     frontier.attrs["scoring"] = scores.columns[0][-1]
     return frontier
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
+from sknumerai._eras import group_eras
 from sknumerai._sklearn import StrOptions, validate_params
 from sknumerai.staking._payout import payout
 from sknumerai.staking._payout_rules import POSITIVE, PayoutRules
@@ -105,6 +106,7 @@ def simulate_stake(
             f"scores has NaN among those that are paid for in {len(unknown)} of {len(payouts)} "
             f"rounds, first in {unknown[0]!r}; pass the rounds that are scored."
         )
+    _check_order(payouts.index)
     stakes, free, locked = roll_stakes(
         payouts.to_numpy(), float(stake), rules.concurrent_rounds, compound=mode == "compound"
     )
@@ -119,3 +121,21 @@ def simulate_stake(
         "balance": free + locked,
     }
     return pd.DataFrame(columns)
+
+
+def _check_order(rounds: pd.Index) -> None:
+    """Insist on different rounds in their order, as far as there is one."""
+    if rounds.has_duplicates:
+        raise ValueError(
+            f"scores has the round {rounds[rounds.duplicated()][0]!r} twice; pass a row for each."
+        )
+    try:
+        order = group_eras(rounds.to_numpy(dtype=object), len(rounds)).order
+    except ValueError:  # names without an order
+        return
+    misplaced = [i for i, position in enumerate(order) if i != position]
+    if misplaced:
+        raise ValueError(
+            f"scores has {len(misplaced)} of {len(rounds)} rounds out of order, first "
+            f"{rounds[misplaced[0]]!r}; sort them by time, as era_table has them."
+        )

@@ -14,7 +14,12 @@ from sknumerai._typing import Array, Normalize, Scale, Source
 from sknumerai.neutralization._clipping import clipped_predictions
 from sknumerai.neutralization._neutralize import NORMALIZE, SCALE
 from sknumerai.streaming._stream_report import StreamReport
-from sknumerai.streaming._transformed import EraResult, TransformOptions, transform_files
+from sknumerai.streaming._transformed import (
+    EraResult,
+    TransformOptions,
+    check_options,
+    transform_files,
+)
 
 __all__ = ["clip_files"]
 
@@ -127,6 +132,7 @@ def clip_files(
     >>> bool(report.per_era["max_exposure_after"].max() < 0.1 + 1e-9)
     True
     """
+    check_options("clip_files", options)
     kernel = partial(
         clip_era,
         limit=float(max_exposure),

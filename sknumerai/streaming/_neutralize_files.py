@@ -16,7 +16,12 @@ from sknumerai._typing import Array, Normalize, Scale, Source
 from sknumerai.neutralization import _neutralize
 from sknumerai.neutralization._neutralize import NORMALIZE, PROPORTION, SCALE
 from sknumerai.streaming._stream_report import StreamReport
-from sknumerai.streaming._transformed import EraResult, TransformOptions, transform_files
+from sknumerai.streaming._transformed import (
+    EraResult,
+    TransformOptions,
+    check_options,
+    transform_files,
+)
 
 __all__ = ["neutralize_files"]
 
@@ -95,6 +100,7 @@ def neutralize_files(
     >>> report.n_eras, bool(report.per_era["max_exposure_after"].max() < 1e-6)
     (2, True)
     """
+    check_options("neutralize_files", options)
     kernel = partial(neutralize_era, proportion=proportion, normalize=normalize, scale=scale)
     return transform_files(kernel, predictions, features, output, **options)
 

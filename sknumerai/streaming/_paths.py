@@ -82,6 +82,10 @@ def check_output(
     ValueError, OSError
         If the file cannot be written, is one of the others, or exists and may not be replaced.
     """
+    if not isinstance(output, str | os.PathLike):
+        raise ValueError(f"{argument} is {output!r}; pass the path of the file to write.")
+    if not isinstance(overwrite, bool):
+        raise ValueError(f"overwrite is {overwrite!r}; pass True or False.")
     label, output = name_source(argument, output), Path(output)
     check_suffix(label, output, suffixes)
     target = Path(os.path.realpath(output))
@@ -100,7 +104,9 @@ def check_output(
             f"{label} cannot be written to ({error.strerror}); name another file."
         ) from error
     for other, source in others.items():
-        if source is not None and any(_are_same(target, path) for path in _all_paths(source)):
+        if source is not None and any(
+            _are_same(target, path) for path in _all_paths(other, source)
+        ):
             raise ValueError(f"{label} is the same file as {other}=; name another file.")
     if exists and not overwrite:
         raise FileExistsError(
@@ -109,10 +115,10 @@ def check_output(
     return output
 
 
-def _all_paths(source: Source) -> list[Path]:
+def _all_paths(argument: str, source: Source) -> list[Path]:
     """The files of a source, or what stands in their place if there are none."""
     try:
-        return find_parts(source, suffixes=INPUT_SUFFIXES)
+        return find_parts(source, argument, INPUT_SUFFIXES)
     except (OSError, ValueError):
         return [Path(source)] if isinstance(source, str | os.PathLike) else []
 

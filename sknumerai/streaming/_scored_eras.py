@@ -139,7 +139,9 @@ def _score(metric: Metric, given: Mapping[str, Array]) -> Array:
     return metric.score_era(given)
 
 
-def choose_metrics(metrics: Sequence[str] | None, given: list[str]) -> list[str]:
+def choose_metrics(
+    metrics: Sequence[str] | None, given: list[str], *, argument: str = "metrics"
+) -> list[str]:
     """Names of metrics that score one era, and whose tables are given."""
     known = {
         name: metric
@@ -157,7 +159,7 @@ def choose_metrics(metrics: Sequence[str] | None, given: list[str]) -> list[str]
         raise ValueError(f"metrics={metrics!r} must be a list of at least one name.")
     for name in metrics:
         if name not in known:
-            raise ValueError(f"metrics= names {name!r}; known are {', '.join(known)}.")
+            raise ValueError(f"{argument}= names {name!r}; known are {', '.join(known)}.")
         missing = set(known[name].tables) - {TARGET, PREDICTION, *given}
         if missing:
             raise ValueError(f"The metric {name!r} needs {min(missing)}=; pass that, too.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
@@ -33,6 +33,16 @@ class TransformOptions(TypedDict, total=False):
     executor: int | Executor | None
     overwrite: bool
     verbose: bool | int
+
+
+def check_options(function: str, options: Mapping[str, object]) -> None:
+    """Insist on options that there are."""
+    unknown = sorted(set(options) - set(TransformOptions.__annotations__))
+    if unknown:
+        raise TypeError(
+            f"{function}() got an unexpected keyword argument {unknown[0]!r}; it takes "
+            f"{', '.join(TransformOptions.__annotations__)} beside its own."
+        )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from sknumerai.exceptions import ConstantPredictionWarning, UnscoredErasWarning
 from sknumerai.metrics._catalogue import PREDICTION
 from sknumerai.neutralization._clip_exposure import CLIP_CONSTRAINTS, Bounds, OnInfeasible
 from sknumerai.neutralization._exposure_settings import change_predictions
-from sknumerai.neutralization._frontier import EraResults, Settings, make_frontier
+from sknumerai.neutralization._frontier import EraResults, Settings, make_frontier, make_splits
 from sknumerai.streaming._scored_eras import ScoredEras, Tables, choose_metrics, score_era
 
 __all__ = ["tune_files"]
@@ -144,7 +144,8 @@ def tune_files(
     if cv is not None and not hasattr(cv, "split"):
         raise ValueError(f"cv={cv!r} is no splitter; pass one such as PurgedEraKFold(5).")
     given = {"features": features, "meta_model": meta_model, "benchmark": benchmark}
-    choose_metrics([scoring], [name for name, file in given.items() if file is not None])
+    there = [name for name, file in given.items() if file is not None]
+    choose_metrics([scoring], there, argument="scoring")
     if scoring == "max_exposure":
         raise ValueError(
             "scoring='max_exposure' is the risk, which the table has anyway; name a score such as "
@@ -176,8 +177,10 @@ def tune_files(
         tol=tol,
         widen=on_infeasible == "warn",
     )
-    found = eras.compute(kernel, executor=executor, verbose=verbose)
     labels = eras.rows.labels
+    if cv is not None:  # fails before the work
+        make_splits(cv, labels, target_column)
+    found = eras.compute(kernel, executor=executor, verbose=verbose)
     warn_of_widened({era: of.multiple for era, of in zip(labels, found, strict=True)})
     scored = [i for i, of in enumerate(found) if of.scores is not None]
     unscored = sorted(set(range(len(found))) - set(scored))

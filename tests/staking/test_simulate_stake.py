@@ -190,3 +190,14 @@ def test_bad_arguments(changes, message):
     arguments = {"scores": rounds([0.1, 0.2]), "rules": NEWEST, "stake": 1.0} | changes
     with pytest.raises(ValueError, match=message):
         simulate_stake(arguments.pop("scores"), **arguments)
+
+
+def test_rounds_are_in_their_order():
+    scores = pd.DataFrame({"numerai_corr": 0.01, "mmc": 0.0}, index=["0001", "0003", "0002"])
+    rules = replace(get_payout_rules(), concurrent_rounds=2)
+    with pytest.raises(ValueError, match="2 of 3 rounds out of order, first '0003'; sort them"):
+        simulate_stake(scores, rules=rules, stake=1.0)
+    with pytest.raises(ValueError, match="has the round '0001' twice"):
+        simulate_stake(scores.iloc[[0, 0]], rules=rules, stake=1.0)
+    scores.index = ["b", "c", "a"]  # names without an order
+    assert len(simulate_stake(scores, rules=rules, stake=1.0)) == 3
