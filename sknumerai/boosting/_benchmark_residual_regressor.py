@@ -29,6 +29,8 @@ from sknumerai._sklearn import (
     validate_table,
 )
 from sknumerai._typing import Array, ArrayLike, Eras, Normalize, Regressor
+from sknumerai._warnings import warn_of_eras
+from sknumerai.exceptions import ConstantPredictionWarning
 
 
 class BenchmarkResidualRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
@@ -68,6 +70,10 @@ class BenchmarkResidualRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimat
     projection is symmetric: with p and b as normal quantiles, it is as well that of p with what b
     leaves of the target. With one benchmark, the defaults and predictions that are normal
     already, the regressor is trained on exactly what BMC multiplies predictions by.
+
+    A benchmark that is constant in an era explains nothing there, and a warning names the era.
+    Where all of them are, only the mean is taken out of the era's target, as far as `proportion`
+    says.
 
     The features predict some of the benchmarks, and predictions are neutral to them only as far
     as the regressor has learned it.
@@ -141,6 +147,11 @@ class BenchmarkResidualRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimat
         ------
         ValueError
             If there are no benchmarks, or they are not finite or not of the same rows.
+
+        Warns
+        -----
+        ConstantPredictionWarning
+            If a benchmark is constant in an era, and therefore explains nothing of the target.
         """
         if benchmark is None:
             raise ValueError(
@@ -152,15 +163,21 @@ class BenchmarkResidualRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimat
         check_target(self, X, y)
         targets = check_array(y, input_name="y", ensure_2d=False, dtype=np.float64)
         groups = group_eras(eras, _num_samples(X), max_rows=0)  # warns: never one era
-        blocks = map_eras(
+        results = map_eras(
             partial(_residual, proportion=self.proportion, normalize=self.normalize),
             groups,
             one_column(column_or_1d(targets, warn=True), "y"),
             many_columns(benchmark, "benchmark"),
         )
+        warn_of_eras(
+            "a benchmark is constant, so that it explains nothing of the target there.",
+            [label for label, (_, flat) in zip(groups.labels, results, strict=True) if flat],
+            ConstantPredictionWarning,
+        )
+        residuals = groups.assemble([residual for residual, _ in results])
         given = {} if eras is None else {"eras": eras}
         params = self._route("fit", given, {"benchmark": benchmark}, fit_params)
-        self.regressor_ = clone(self.regressor).fit(X, groups.assemble(blocks), **params)
+        self.regressor_ = clone(self.regressor).fit(X, residuals, **params)
         return self
 
     def predict(self, X: ArrayLike, *, eras: Eras | None = None, **predict_params: object) -> Array:
@@ -221,7 +238,10 @@ class BenchmarkResidualRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimat
         return tags
 
 
-def _residual(targets: Array, benchmark: Array, *, proportion: float, normalize: Any) -> Array:
-    """What the benchmarks of one era do not explain of its targets, shape (n,)."""
+def _residual(
+    targets: Array, benchmark: Array, *, proportion: float, normalize: Any
+) -> tuple[Array, bool]:
+    """What the benchmarks of one era do not explain of its targets, and whether one is constant."""
     explaining = normalize_columns(benchmark, normalize)
-    return neutral_predictions(targets, explaining, [proportion])[:, 0]
+    residual = neutral_predictions(targets, explaining, [proportion])[:, 0]
+    return residual, bool((benchmark == benchmark[0]).all(axis=0).any())

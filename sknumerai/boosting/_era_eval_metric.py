@@ -12,7 +12,7 @@ from sknumerai.boosting._library_metrics import EraEvalMetric, make_metric
 
 Library = Literal["lightgbm", "xgboost", "catboost", "scikit-learn"]
 LIBRARIES = ("lightgbm", "xgboost", "catboost", "scikit-learn")
-OF_TRAINING_ROWS = ("catboost", "scikit-learn")  # these evaluate rows of the training, too
+OF_TRAINING_ROWS = ("catboost", "scikit-learn")  # these evaluate rows of the training, too, first
 
 OfSets = ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]
 
@@ -49,9 +49,11 @@ def era_eval_metric(
     greater_is_better : bool, optional
         For a function of your own. By default yes, and as it is known of the other metrics.
     y_true : array-like of shape (n_samples,), or list or dict of such, optional
-        Targets of the evaluation sets. Required where two sets have the same number of rows: the
-        libraries say by nothing else which one they evaluate. Given, all targets that are
-        evaluated must be among them.
+        Targets of the evaluation sets. Required where two sets have the same number of rows, or,
+        with CatBoost and scikit-learn, a set has as many as the training: the libraries say by
+        nothing else which rows they evaluate. Given, all targets that are evaluated must be among
+        them, but for those of training rows. Pass them, too, where targets are NaN: LightGBM
+        makes 0 of NaN before a metric sees it, and a row without target would count as 0.
     **metadata : array-like or DataFrame, or list or dict of such
         What else the score needs of the same rows, such as ``features`` or ``meta_model``
         (``benchmark`` for "bmc").
@@ -75,9 +77,15 @@ def era_eval_metric(
     MissingErasError
         If there are no eras.
     ValueError
-        If a name is unknown, a table is missing, the tables do not fit together or evaluation
+        If an argument is unknown, a table is missing, the tables do not fit together or evaluation
         sets cannot be told apart; and, during the training, if rows are evaluated that have no
-        eras, or predictions are not finite.
+        eras or cannot be told apart from the training rows, an era may have no target, or
+        predictions are not finite.
+
+    Warns
+    -----
+    UnscoredErasWarning
+        If eras are left out because ``y_true`` has no target of them.
 
     See Also
     --------
@@ -94,7 +102,7 @@ def era_eval_metric(
     - XGBoost rounds values of custom metrics to six decimals.
     - Weights of the evaluation rows are ignored, as by all scores of the tournament.
     - CatBoost and scikit-learn evaluate rows of the training, too, in an order of their own. These
-      have no eras and get 0, and NaN from scikit-learn.
+      have no eras and get 0, and NaN from scikit-learn. Eras of training rows need ``y_true``.
     - Without ``y_true`` a metric remembers the first targets that it evaluates, and refuses others
       of as many rows: make one for each training.
     - LightGBM stops early by all metrics, its own loss included: ``metric="None"`` leaves this one.
@@ -117,6 +125,11 @@ def era_eval_metric(
         raise ValueError(f"library is {library!r}; pass one of {', '.join(LIBRARIES)}.")
     wanted = EraScore(score, aggregate, greater_is_better)
     sets: Any = read_sets(
-        wanted, eras, y_true, dict(metadata), training_rows=library in OF_TRAINING_ROWS
+        wanted,
+        eras,
+        y_true,
+        dict(metadata),
+        training_rows=library in OF_TRAINING_ROWS,
+        nan_becomes_zero=library == "lightgbm",
     )
     return make_metric(library, wanted, sets)

@@ -18,9 +18,10 @@ from sknumerai._frames import Table, many_columns, one_column
 from sknumerai._kernels.aggregate import AGGREGATES
 from sknumerai._typing import Array, Reducer, ScoreFunction
 from sknumerai.boosting._prepared import Prepared, prepare
-from sknumerai.exceptions import ConstantPredictionWarning
+from sknumerai.exceptions import ConstantPredictionWarning, UnscoredErasWarning
 from sknumerai.metrics import EraScorer, make_era_scorer
 from sknumerai.metrics._catalogue import METRICS, PREDICTION, SMALLER_IS_BETTER, TARGET, Metric
+from sknumerai.metrics._per_era import scored_eras
 
 TABLES_OF_COLUMNS = ("features", "neutralizers")  # all others are one column
 OFTEN_TAKEN = ("meta_model", "example_predictions")  # by functions, with a default
@@ -57,6 +58,10 @@ class EraScore:
                 f"aggregate is {aggregate!r}; pass a function of the scores of all eras or one of "
                 f"{', '.join(AGGREGATES)}."
             )
+        if not (greater_is_better is None or isinstance(greater_is_better, bool | np.bool_)):
+            raise ValueError(
+                f"greater_is_better is {greater_is_better!r}; pass True, False or None."
+            )
         risk = aggregate in SMALLER_IS_BETTER
         if risk and greater_is_better:
             raise ValueError(
@@ -72,7 +77,7 @@ class EraScore:
             name, smaller = getattr(score, "__name__", type(score).__name__), False
             self.needed, self.taken = _arguments(self.function)
         natural = not (smaller or risk)
-        self.greater_is_better = natural if greater_is_better is None else greater_is_better
+        self.greater_is_better = natural if greater_is_better is None else bool(greater_is_better)
         suffix = aggregate if isinstance(aggregate, str) else _name(aggregate)
         self.name = name if suffix == "mean" else f"{name}_{suffix}"
 
@@ -99,6 +104,8 @@ class EraScore:
     ) -> Evaluation:
         """The score as a function of predictions alone, everything else prepared.
 
+        Eras without a target are left out, with a warning.
+
         Parameters
         ----------
         groups : EraGroups
@@ -110,6 +117,7 @@ class EraScore:
         """
         if self.metric is None:
             return _Called(self, eras, targets, tables)
+        groups = scored_eras(groups, one_column(targets, TARGET, allow_nan=True), [])
         if callable(self.aggregate) or self.aggregate == "max_drawdown":
             groups = groups.sorted()
         return _OfEras(self.per_era(groups, targets, tables), self.aggregate, groups.labels)
@@ -150,12 +158,16 @@ class _Called:
             score.function, aggregate=score.aggregate, greater_is_better=self.sign > 0.0
         )
         self.eras, self.targets, self.tables = eras, targets, dict(tables)
+        # a constant prediction is one after each of the first rounds
+        self.ignored: list[type[Warning]] = [ConstantPredictionWarning]
 
     def __call__(self, predictions: Array) -> float:
         predicted = _Predicted(predictions)
-        with warnings.catch_warnings():  # of a constant prediction, after each of the first rounds
-            warnings.simplefilter("ignore", ConstantPredictionWarning)
+        with warnings.catch_warnings():
+            for category in self.ignored:
+                warnings.simplefilter("ignore", category)
             value = self.scorer(predicted, predictions, self.targets, eras=self.eras, **self.tables)
+        self.ignored = [ConstantPredictionWarning, UnscoredErasWarning]  # once is enough
         return self.sign * value
 
 

@@ -23,8 +23,9 @@ WHOLE = "the evaluation set"
 class EvaluationSet:
     """The rows of one evaluation set.
 
-    The libraries hand over targets in single precision, and CatBoost a view of memory that is
-    gone after the call. A set without targets keeps a copy of the first that it is given.
+    The libraries hand over targets in single precision, LightGBM with 0 in place of NaN, and
+    CatBoost a view of memory that is gone after the call. A set without targets keeps a copy
+    of the first that it is given.
 
     Parameters
     ----------
@@ -56,31 +57,52 @@ class EvaluationSet:
         self._targets: Array | None = None
         if targets is not None:
             self._targets = one_column(targets, "y_true", allow_nan=True).whole()[:, 0]
-        self._single: Array | None = None  # targets in the precision of the libraries
+        self._handed: Array | None = None  # targets as the libraries hand them over
         self._evaluation: Evaluation | None = None
 
     def unseen(self) -> EvaluationSet:
         """The same set, which has seen no targets yet but those that were given."""
         fresh = copy(self)
         fresh._targets = self._targets if self.given else None
-        fresh._single = fresh._evaluation = None
+        fresh._handed = fresh._evaluation = None
         return fresh
 
-    def has_targets_of(self, other: EvaluationSet) -> bool:
-        """Whether the two sets have the same targets."""
-        assert self._targets is not None
-        assert other._targets is not None
-        return np.array_equal(self._targets, other._targets, equal_nan=True)
+    @property
+    def has_targets(self) -> bool:
+        """Whether its targets are known, be it from the library."""
+        return self._targets is not None
+
+    def remember(self, targets: Array) -> None:
+        """Take targets that a library hands over for its own."""
+        self._targets = targets.astype(np.float64)  # a copy
 
     def holds(self, targets: Array) -> bool:
-        """Whether these are its targets; the first of as many rows are, if none were given."""
-        if len(targets) != self.n_rows:
+        """Whether these are its targets, as far as a library tells NaN from 0."""
+        if self._targets is None or len(targets) != self.n_rows:
             return False
-        if self._targets is None:
-            self._targets = targets.astype(np.float64)  # a copy
-        if self._single is None:
-            self._single = self._targets.astype(np.float32)
-        return np.array_equal(self._single, targets.astype(np.float32, copy=False))
+        if self._handed is None:
+            self._handed = _as_handed(self._targets)
+        return np.array_equal(self._handed, _as_handed(targets))
+
+    def has_targets_of(self, other: EvaluationSet) -> bool:
+        """Whether a library hands over the same targets for the two sets."""
+        assert other._targets is not None
+        return self.holds(other._targets)
+
+    def check_no_era_is_zero(self, targets: Array) -> None:
+        """Check that there is no era that may have had no target before NaN became 0."""
+        groups = self.groups
+        labels = [
+            label
+            for label, rows in zip(groups.labels, groups.rows, strict=True)
+            if not targets[rows].any()
+        ]
+        if labels:
+            raise ValueError(
+                f"All targets are 0 in {len(labels)} of {len(groups)} eras of {self.where}, first "
+                f"in era {labels[0]}, as LightGBM makes of NaN; pass y_true=..., with NaN where "
+                "there is no target, or leave these eras out."
+            )
 
     def evaluate(self, predictions: Array) -> float:
         """The score of predictions of its rows."""
@@ -109,37 +131,60 @@ class EvaluationSets:
     ----------
     sets : sequence of EvaluationSet
     training_rows : bool
-        Whether the library also hands over rows of the training, which have no eras here. No two
-        calls follow one another with such rows, or an evaluation set was not recognized.
+        Whether the library also hands over rows of the training, before all others, which have no
+        eras here. No two calls follow one another with such rows, or an evaluation set was not
+        recognized.
+    nan_becomes_zero : bool
+        Whether the library hands over 0 for targets that are NaN.
     """
 
-    def __init__(self, sets: Sequence[EvaluationSet], *, training_rows: bool):
+    def __init__(
+        self, sets: Sequence[EvaluationSet], *, training_rows: bool, nan_becomes_zero: bool
+    ):
         self.sets, self.training_rows = list(sets), training_rows
+        self.nan_becomes_zero = nan_becomes_zero
         self._last_unknown = False
+        self._training_seen = False
 
     def unseen(self) -> EvaluationSets:
         """The same sets, which have seen no targets yet but those that were given."""
-        return EvaluationSets([one.unseen() for one in self.sets], training_rows=self.training_rows)
+        return EvaluationSets(
+            [one.unseen() for one in self.sets],
+            training_rows=self.training_rows,
+            nan_becomes_zero=self.nan_becomes_zero,
+        )
 
     def evaluate(self, targets: Any, predictions: Any) -> float | None:
         """Score of the set with these targets; None for rows of the training."""
         targets = np.asarray(targets)
+        one = self._find(targets)
+        if one is not None:
+            self._last_unknown = False
+            return one.evaluate(np.asarray(predictions))
+        self._last_unknown = self._training_seen = True
+        return None
+
+    def _find(self, targets: Array) -> EvaluationSet | None:
+        """The set with these targets; None for rows of the training."""
         for one in self.sets:
             if one.holds(targets):
-                self._last_unknown = False
-                return one.evaluate(np.asarray(predictions))
-        if self.training_rows and not self._last_unknown:
-            self._last_unknown = True
+                return one
+        same_length = [one for one in self.sets if one.n_rows == len(targets)]
+        for one in same_length:
+            if not one.has_targets:
+                self._learn(one, targets)
+                return one
+        all_given = all(one.given for one in same_length)
+        if self.training_rows and not self._last_unknown and all_given:
             return None
         self._last_unknown = False
-        same_length = [one for one in self.sets if one.n_rows == len(targets)]
         if not same_length:
             rows = " and ".join(str(one.n_rows) for one in self.sets)
             raise ValueError(
                 f"The library evaluates {len(targets)} rows, and eras has labels of {rows} rows; "
                 "pass the eras of every evaluation set, as a list or dict of labels."
             )
-        if not same_length[0].given:
+        if not all_given:
             raise ValueError(
                 f"The library evaluates other targets than before for the {len(targets)} rows of "
                 f"{same_length[0].where}; pass y_true=... so that sets of one length can be told "
@@ -150,9 +195,21 @@ class EvaluationSets:
             f"which has {len(targets)} rows, too; pass eras and y_true of every evaluation set."
         )
 
+    def _learn(self, one: EvaluationSet, targets: Array) -> None:
+        """Take the first targets of as many rows as a set for those of the set, if they can be."""
+        if self.training_rows and not self._training_seen:
+            raise ValueError(
+                "The library evaluates the training rows first, and the first targets are "
+                f"{len(targets)}, as many as the rows of {one.where}; pass y_true=..., the targets "
+                "of the eras' rows, to tell them apart."
+            )
+        if self.nan_becomes_zero:
+            one.check_no_era_is_zero(targets)
+        one.remember(targets)
+
 
 def read_sets(
-    score: EraScore, eras: Any, y_true: Any, metadata: dict[str, Any], *, training_rows: bool
+    score: EraScore, eras: Any, y_true: Any, metadata: dict[str, Any], **library: bool
 ) -> EvaluationSets:
     """The evaluation sets of a call.
 
@@ -161,8 +218,8 @@ def read_sets(
     score : EraScore
     eras, y_true : array-like, or list or dict of such
     metadata : dict of array-like, or of list or dict of such
-    training_rows : bool
-        See `EvaluationSets`.
+    **library : bool
+        What `EvaluationSets` must know of the library.
 
     Raises
     ------
@@ -181,7 +238,7 @@ def read_sets(
         keys = range(len(eras))
     else:
         one = EvaluationSet(WHOLE, score, eras, y_true, metadata)
-        return EvaluationSets([one], training_rows=training_rows)
+        return EvaluationSets([one], **library)
     if not keys:
         raise ValueError("eras is empty; pass the labels of at least one evaluation set.")
     parts = {name: _parts(table, name, keys, eras) for name, table in tables.items()}
@@ -198,7 +255,7 @@ def read_sets(
     for i, one in enumerate(sets):
         for other in sets[:i]:
             _check_distinct(other, one)
-    return EvaluationSets(sets, training_rows=training_rows)
+    return EvaluationSets(sets, **library)
 
 
 def _parts(table: Any, name: str, keys: Sequence[Any], eras: Any) -> list[Any]:
@@ -233,6 +290,13 @@ def _check_distinct(first: EvaluationSet, second: EvaluationSet) -> None:
             f"{both} have the same targets, and the library names no set; evaluate one of them "
             "by each metric."
         )
+
+
+def _as_handed(targets: Array) -> Array:
+    """Targets in single precision, 0 in place of NaN."""
+    single = targets.astype(np.float32, copy=False)
+    missing = np.isnan(single)
+    return np.where(missing, np.float32(0.0), single) if missing.any() else single
 
 
 def _n_labels(eras: Any, where: str) -> int:

@@ -32,7 +32,10 @@ BenchmarksOption = Annotated[
     Path | None, typer.Option(help="Parquet of the live benchmark models, with the same ids.")
 ]
 RuntimeOption = Annotated[
-    Runtime, typer.Option(help="Version of Python that is to run it: the one that wrote it.")
+    Runtime | None,
+    typer.Option(
+        help="Version of Python that is to run it, the one that wrote it.  [default: this one]"
+    ),
 ]
 
 
@@ -61,9 +64,9 @@ def export(
     if not overwrite and output.exists():
         raise CommandError(f"--output {output} exists; pass --overwrite to replace it.")
     names = None
-    if feature_set is not None:
-        if features_json is None:
-            raise CommandError("--feature-set is of use with --features-json only.")
+    if (feature_set is None) != (features_json is None):
+        raise CommandError("--feature-set and --features-json go together; pass both or neither.")
+    if feature_set is not None and features_json is not None:
         sets = read_feature_sets(features_json)
         if feature_set not in sets:
             raise CommandError(f"--feature-set {feature_set}: there are {', '.join(sets)}.")
@@ -85,7 +88,7 @@ def check_upload(
         typer.Option(help="Parquet of live features.  [default: 7,000 rows that are made up]"),
     ] = None,
     benchmarks: BenchmarksOption = None,
-    runtime: RuntimeOption = Runtime.python_3_12,
+    runtime: RuntimeOption = None,
     memory: Annotated[str, typer.Option(help="Limit on resident memory.")] = "4GB",
     seconds: Annotated[float, typer.Option(help="Limit on the time.")] = 600.0,
     python: Annotated[
@@ -104,7 +107,7 @@ def check_upload(
         upload,
         live,
         benchmarks,
-        runtime=runtime.value,
+        runtime=None if runtime is None else runtime.value,
         memory=memory,
         seconds=seconds,
         python=python,
@@ -130,6 +133,9 @@ def predict(
         raise CommandError(f"--output {output} does not end in .csv.")
     if not overwrite and output.exists():
         raise CommandError(f"--output {output} exists; pass --overwrite to replace it.")
+    for option, path in (("--live", live), ("--benchmarks", benchmarks)):
+        if path is not None and not path.is_file():
+            raise CommandError(f"{option} {path}: there is no such file.")
     table = None if benchmarks is None else pd.read_parquet(benchmarks)
     predictions = run_upload(upload, pd.read_parquet(live), table)
     with complete_or_absent(output) as temporary:
@@ -147,7 +153,7 @@ def submit(
     model_name: Annotated[
         str, typer.Option("--model", help="Name of one of your models.", show_default=False)
     ],
-    runtime: RuntimeOption = Runtime.python_3_12,
+    runtime: RuntimeOption = None,
     data_version: Annotated[
         str | None, typer.Option(metavar="NAME", help="Data that an upload is to get, as 'v5.3'.")
     ] = None,
@@ -158,5 +164,10 @@ def submit(
     """
     from sknumerai.upload import submit
 
-    number = submit(path, model_name, runtime=runtime.value, data_version=data_version)
+    number = submit(
+        path,
+        model_name,
+        runtime=None if runtime is None else runtime.value,
+        data_version=data_version,
+    )
     typer.echo(f"{path} -> {model_name}: {number}")

@@ -100,6 +100,8 @@ class EraEnsemble(Composition):
         Their names, where X had any.
     eras_given_ : bool
         Whether eras were given at `fit`, and therefore are required at `predict`.
+    features_given_ : bool
+        Whether features were given at `fit` beside X.
 
     See Also
     --------
@@ -245,6 +247,7 @@ class EraEnsemble(Composition):
             at_fit = accepted_metadata(self.transformer, "fit", own)
             self.transformer_ = clone(self.transformer).fit(np.nan_to_num(targets[:, :1]), **at_fit)
         self.eras_given_ = eras is not None
+        self.features_given_ = features is not None
         return self
 
     def predict(

@@ -134,7 +134,7 @@ def score_predictions(
     first = [] if targets is None else [targets]
     predictions, groups = read_and_group(y_pred, *first, *others, eras=eras)
     if missing == "skip":
-        groups = _scored_eras(groups, targets, [table for table in others if table.allow_nan])
+        groups = scored_eras(groups, targets, [table for table in others if table.allow_nan])
         partly = [len(first) + 1 + i for i, table in enumerate(others) if table.allow_nan]
         kernel = partial(_of_known_rows, kernel=kernel, partly=partly)
     if depends_on_order(aggregate):
@@ -143,7 +143,7 @@ def score_predictions(
     return like_predictions(per_era, y_pred, predictions, aggregate)
 
 
-def _scored_eras(groups: EraGroups, targets: Table | None, references: list[Table]) -> EraGroups:
+def scored_eras(groups: EraGroups, targets: Table | None, references: list[Table]) -> EraGroups:
     """The eras that have a target, and enough of every reference; a warning counts the others."""
     lacking: dict[str, list[int]] = {}
     for i, (label, rows) in enumerate(zip(groups.labels, groups.rows, strict=True)):

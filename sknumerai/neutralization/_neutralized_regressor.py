@@ -63,6 +63,8 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
         Their names, where X had any.
     eras_given_ : bool
         Whether eras were given at `fit`, and therefore are required at `predict`.
+    features_given_ : bool
+        Whether features were given at `fit` beside X.
 
     See Also
     --------
@@ -155,6 +157,7 @@ class NeutralizedRegressor(RegressorMixin, BaseEstimator):
             **routed["transformer"]["fit"],
         )
         self.eras_given_ = eras is not None
+        self.features_given_ = features is not None
         return self
 
     def predict(

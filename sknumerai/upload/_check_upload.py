@@ -15,7 +15,7 @@ import pandas as pd
 from sknumerai._optional import import_optional
 from sknumerai._sklearn import Interval, StrOptions, validate_params
 from sknumerai.upload._findings import read_findings
-from sknumerai.upload._runtimes import MODULES, PACKAGES
+from sknumerai.upload._runtimes import MODULES, PACKAGES, own_runtime
 from sknumerai.upload._supervised import run_supervised
 from sknumerai.upload._upload_report import UploadReport
 
@@ -26,7 +26,7 @@ UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**3
 
 @validate_params(
     {
-        "runtime": [StrOptions(set(PACKAGES))],
+        "runtime": [StrOptions(set(PACKAGES)), None],
         "seconds": [Interval(Real, 0, None, closed="neither")],
     },
     prefer_skip_nested_validation=True,
@@ -36,7 +36,7 @@ def check_upload(
     live_features: Frame | None = None,
     live_benchmark_models: Frame | None = None,
     *,
-    runtime: str = "3.12",
+    runtime: str | None = None,
     memory: int | str = "4GB",
     seconds: float = 600,
     python: str | PathLike[str] | None = None,
@@ -60,8 +60,9 @@ def check_upload(
         the file's model names, if it is one of `make_predict`.
     live_benchmark_models : DataFrame, str or path-like, optional
         Likewise, of the same ids.
-    runtime : {"3.11", "3.12", "3.13"}, default="3.12"
-        Version of Python that you will choose when you upload the file.
+    runtime : {"3.11", "3.12", "3.13"}, default=None
+        Version of Python that you will choose when you upload the file. None means the one that
+        runs this, which is the one that `save_upload` writes for.
     memory : int or str, default="4GB"
         Limit on resident memory, in bytes or as "500MB".
     seconds : float, default=600
@@ -95,7 +96,6 @@ def check_upload(
 
     Examples
     --------
-    >>> import platform
     >>> import tempfile
     >>> from pathlib import Path
     >>> from sklearn.linear_model import Ridge
@@ -105,14 +105,14 @@ def check_upload(
     >>> model = Ridge().fit(tournament.data, tournament.target)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = save_upload(make_predict(model), Path(folder) / "predict.pkl")
-    ...     report = check_upload(path, runtime=platform.python_version().rpartition(".")[0])
+    ...     report = check_upload(path)
     >>> report.passed
     True
     """
     path = Path(path).absolute()
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}; write one with save_upload.")
-    limit = read_memory(memory)
+    limit, runtime = read_memory(memory), runtime or own_runtime()
     tables = {"features": live_features, "benchmarks": live_benchmark_models}
     with tempfile.TemporaryDirectory() as folder:
         order: dict[str, Any] = {
@@ -124,7 +124,11 @@ def check_upload(
         for name, table in tables.items():
             order[name] = None if table is None else _as_file(table, f"live_{name}", Path(folder))
         outcome = run_supervised(
-            order, python=str(python or sys.executable), memory=limit, seconds=float(seconds)
+            order,
+            folder=Path(folder),
+            python=_interpreter(python),
+            memory=limit,
+            seconds=float(seconds),
         )
     return read_findings(outcome, path, runtime=runtime, memory=limit, seconds=float(seconds))
 
@@ -138,10 +142,27 @@ def read_memory(memory: int | str) -> int:
     return int(float(found[1]) * unit)
 
 
+def _interpreter(python: str | PathLike[str] | None) -> str:
+    """A path that does not depend on the folder it is run in; links of environments are kept."""
+    name = str(python or sys.executable)
+    return str(Path(name).absolute()) if Path(name).parent != Path() else name
+
+
 def _as_file(table: Frame, name: str, folder: Path) -> str:
     """A parquet file of live rows, as the tournament reads it."""
     import_optional("pyarrow", extra="upload")
-    frame = table if isinstance(table, pd.DataFrame) else pd.read_parquet(Path(table))
+    frame = table
+    if isinstance(table, str | PathLike):
+        if not Path(table).is_file():
+            raise FileNotFoundError(f"{name}: there is no file {str(table)!r}; check the path.")
+        frame = pd.read_parquet(Path(table))
+    if not isinstance(frame, pd.DataFrame):
+        raise ValueError(
+            f"{name} is a {type(frame).__name__}; pass a pandas DataFrame or a parquet file."
+        )
+    if frame.columns.has_duplicates:
+        repeated = frame.columns[frame.columns.duplicated()][0]
+        raise ValueError(f"{name} has the column {repeated!r} twice; pass each once.")
     if not len(frame) or frame.index.has_duplicates or "id" in frame.columns:
         raise ValueError(
             f"{name} must be a frame of at least one row whose index holds the ids, each once."

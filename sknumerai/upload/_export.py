@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from sknumerai._columns import select_features
 from sknumerai._frames import Table
@@ -34,15 +38,13 @@ from sknumerai.upload._live_model import (
 Names = list[str] | None  # of the columns of a table, where they have any
 
 
-def export(model: Any, names: Names) -> Node:
+def export(model: Any) -> Node:
     """The node that computes what a fitted model predicts.
 
     Parameters
     ----------
     model : object
         Fitted.
-    names : list of str or None
-        Columns of the table that it gets; None for an array.
 
     Raises
     ------
@@ -50,32 +52,41 @@ def export(model: Any, names: Names) -> Node:
         If it has no ``predict``, is not fitted, or cannot run without this package.
     """
     if hasattr(model, "best_estimator_"):
-        return export(model.best_estimator_, names)
+        return export(model.best_estimator_)
     if isinstance(model, Pipeline):
-        return _export_pipeline(model, names)
+        return _export_pipeline(model)
     if isinstance(model, NeutralizedRegressor):
         _check_fitted(model, "regressor_")
-        node = export(model.regressor_, names)
-        return _changed(node, model.transformer_, _positions(model, model.feature_columns))
+        node = export(model.regressor_)
+        return _changed(node, model.transformer_, model, model.feature_columns)
     if isinstance(model, EraEnsemble):
         _check_fitted(model, "estimators_")
         used = np.flatnonzero(model.weights_.to_numpy())
-        nodes = [export(model.estimators_[i], names) for i in used]
+        nodes = [export(model.estimators_[i]) for i in used]
         node = Blended(nodes, model.weights_.to_numpy()[used])
         if model.transformer_ is None:
             return node
-        return _changed(node, model.transformer_, _positions(model, None))
+        return _changed(node, model.transformer_, model, None)
     if isinstance(model, EraBoostedRegressor | BenchmarkResidualRegressor):
         _check_fitted(model, "regressor_")
-        return export(model.regressor_, names)
+        return export(model.regressor_)
     if isinstance(model, FNCRegressor):
         _check_fitted(model, "net_")
-        return _export_network(model, names)
+        return _export_network(model)
     if not callable(getattr(model, "predict", None)):
         raise ValueError(
             f"model is a {type(model).__name__}, which has no predict; pass a fitted model, a "
             "list of them, or a function of the live features."
         )
+    if isinstance(model, type):
+        raise ValueError(f"model is the class {model.__name__}; pass a fitted instance.")
+    if isinstance(model, BaseEstimator):
+        try:
+            check_is_fitted(model)
+        except NotFittedError as error:
+            raise ValueError(
+                f"model is a {type(model).__name__} that is not fitted; call fit first."
+            ) from error
     if type(model).__module__ == "xgboost.core":
         return XGBoostBooster(model)
     return Fitted(model)
@@ -94,7 +105,17 @@ def change(node: Node, transformer: Any, names: list[str]) -> Node:
     """
     _check_transformer(transformer)
     if hasattr(transformer, "selected_features_"):
-        return _changed(node, transformer, None)
+        columns = list(transformer.selected_features_)
+        if transformer.feature_names_ is None:
+            if transformer.n_features_ != len(names):
+                raise ValueError(
+                    f"transformer was fitted with {transformer.n_features_} features without names "
+                    f"and the model has {len(names)}; fit it with a frame, or pass it unfitted."
+                )
+            columns = [names[j] for j in columns]
+        kernel = _kernel(transformer, transformer.feature_names_, transformer._selected)
+        return Changed(node, kernel, columns, of_live=True)
+    transformer._validate_params()
     if isinstance(transformer.feature_columns, RiskiestFeatures):
         raise ValueError(
             f"transformer selects {transformer.feature_columns!r}, which it learns in fit; pass a "
@@ -103,7 +124,8 @@ def change(node: Node, transformer: Any, names: list[str]) -> Node:
     table = Table(pd.DataFrame(columns=names, dtype=np.int8), "features")
     chosen = select_features(table, transformer.feature_columns, all_by_default=True)
     columns = [names[j] for j in chosen]
-    return Changed(node, _kernel(transformer, columns, list(range(len(columns)))), columns)
+    kernel = _kernel(transformer, columns, list(range(len(columns))))
+    return Changed(node, kernel, columns, of_live=True)
 
 
 def feature_names_of(model: Any) -> Names:
@@ -117,57 +139,60 @@ def feature_names_of(model: Any) -> Names:
         if hasattr(model, attribute):
             return feature_names_of(getattr(model, attribute))
     if isinstance(model, Pipeline):
-        return feature_names_of(model.steps[0][1])
+        for _, step in model.steps:
+            if step is not None and step != "passthrough":
+                return feature_names_of(step)
     return None
 
 
 def _made_up(names: Sequence[Any]) -> bool:
     """Whether a library numbered columns that had no names."""
-    numbered = [f"{prefix}{i}" for i in (0,) for prefix in ("Column_", "f", "")]
-    return str(names[0]) in numbered
+    found = [str(name) for name in names]
+    return any(
+        found == [f"{prefix}{i}" for i in range(len(found))] for prefix in ("Column_", "f", "")
+    )
 
 
-def _export_pipeline(model: Pipeline, names: Names) -> Node:
+def _export_pipeline(model: Pipeline) -> Node:
     *steps, (_, last) = model.steps
     kept = [step for _, step in steps if step is not None and step != "passthrough"]
     transformers = [
         (step, "eras" in accepted_metadata(step, "transform", {"eras": "live"})) for step in kept
     ]
     if not kept:
-        return export(last, names)
-    return Steps(transformers, export(last, None))
+        return export(last)
+    return Steps(transformers, export(last))
 
 
-def _export_network(model: FNCRegressor, names: Names) -> Node:
+def _export_network(model: FNCRegressor) -> Node:
     """The module alone, on the CPU, as `predict` computes with it."""
-    from copy import deepcopy
-
-    n_columns = model.n_features_in_
-    table = pd.DataFrame(columns=names, dtype=np.int8) if names else np.empty((0, n_columns))
-    columns = select_features(Table(table, "X"), model.feature_columns, all_by_default=True)
+    columns = select_features(_empty_table(model), model.feature_columns, all_by_default=True)
     module = deepcopy(model.net_.module_).cpu().eval()
     return Network(module.double() if model.module is None else module, columns)
 
 
-def _positions(model: Any, feature_columns: Any) -> list[int]:
-    """Columns of an array that a transformer inside of a model gets."""
-    table = Table(np.empty((0, model.n_features_in_)), "X")
-    if isinstance(feature_columns, str) or callable(feature_columns):
-        return list(range(model.n_features_in_))  # these need names, which the transformer has
-    try:
-        return select_features(table, feature_columns, all_by_default=True)
-    except ValueError:  # a list of names
-        return list(range(model.n_features_in_))
+def _empty_table(model: Any) -> Table:
+    """A table of the columns that a model was fitted with."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        return Table(np.empty((0, model.n_features_in_)), "X")
+    return Table(pd.DataFrame(columns=list(names), dtype=np.int8), "X")
 
 
-def _changed(node: Node, transformer: Any, positions: list[int] | None) -> Node:
-    """The same by a fitted transformer."""
+def _changed(node: Node, transformer: Any, model: Any, feature_columns: Any) -> Node:
+    """The same by the fitted transformer of a model."""
     _check_transformer(transformer)
     columns = list(transformer.selected_features_)
-    if transformer.feature_names_ is None and positions is not None:
+    if transformer.feature_names_ is None:
+        if model.features_given_:
+            raise ValueError(
+                f"model is a {type(model).__name__} that was fitted with features=, an array "
+                "without names, which cannot be found in the live rows; fit it with a frame."
+            )
+        positions = select_features(_empty_table(model), feature_columns, all_by_default=True)
         columns = [positions[j] for j in columns]
     kernel = _kernel(transformer, transformer.feature_names_, transformer._selected)
-    return Changed(node, kernel, columns)
+    return Changed(node, kernel, columns, of_live=model.features_given_)
 
 
 def _kernel(transformer: Any, names: Names, selected: list[int]) -> Any:

@@ -16,12 +16,14 @@ STAGES = {
     "load": "The file cannot be read",
     "signature": "The file holds no function",
     "run": "The function fails",
+    "result": "What the function returns cannot be looked at",
     "second run": "The function fails when it is called again",
     "shuffled rows": "The function fails when the rows are in another order",
     "no era": "The function fails where the live features have no column 'era'",
 }
 ATTEMPTS = {
     "file": "It writes a file ({}), and nothing is kept there: leave that out.",
+    "read": "It reads the file {}, which is not there: put what it needs into the function.",
     "network": "It opens a connection, and there is no network: put what it needs into the file.",
 }
 
@@ -49,7 +51,8 @@ def read_findings(
         problems += [*_result(result), *_consistency(outcome)]
     problems += _attempts(outcome)
     if not outcome.stage("ready"):
-        problems = [f"The interpreter did not start: {_last_line(outcome.output)}"]
+        reason = {"memory": "too much memory", "time": "too much time"}.get(outcome.ended, "")
+        problems = [f"The interpreter did not start: {reason or _last_line(outcome.output)}."]
     return UploadReport(
         path=path,
         problems=tuple(dict.fromkeys(problems)),
@@ -92,11 +95,11 @@ def _end(outcome: Outcome, memory: int, seconds: float) -> list[str]:
     error = outcome.stage("error")
     if error:
         return [_error(error)]
-    if outcome.code and not outcome.stage("done"):
+    if not outcome.stage("done") and outcome.stage("signature").get("n_parameters") in (None, 1, 2):
         signal = f"signal {-outcome.code}" if outcome.code < 0 else f"exit code {outcome.code}"
         return [
-            f"The process ended by {signal} while {doing}; that is what byte code of another "
-            f"version of Python does, and compiled libraries. {_last_line(outcome.output)}".strip()
+            f"The process ended by {signal} while {doing}, as it does where compiled libraries "
+            f"fail, or byte code of another version of Python. {_last_line(outcome.output)}".strip()
         ]
     return []
 
@@ -104,12 +107,12 @@ def _end(outcome: Outcome, memory: int, seconds: float) -> list[str]:
 def _error(error: dict[str, Any]) -> str:
     stage = STAGES.get(error["name"], error["name"])
     text = f"{stage}: {error['type']}: {error['message']}"
-    missing = error["module"] or (error["missing"][-1] if error["missing"] else None)
-    if error["type"] in ("ModuleNotFoundError", "ImportError") and missing:
-        top = missing.partition(".")[0]
+    top = (error["module"] or "").partition(".")[0]
+    if error["type"] == "ModuleNotFoundError" and top in error["missing"]:
         return (
             f"{stage}: it imports {top!r}, which the runtime does not have; write the file with "
-            "save_upload, which puts modules of your own into it, or do without."
+            "save_upload after importing a module of your own at the top of your script, or do "
+            "without."
         )
     if error["name"] == "no era":
         return f"{text} ({error['line']}); live rows may lack it, so do not rely on it."
@@ -171,6 +174,7 @@ def _consistency(outcome: Outcome) -> list[str]:
 
 def _attempts(outcome: Outcome) -> list[str]:
     attempts = [tuple(each) for line in outcome.told for each in line.get("attempts", [])]
+    attempts += [("file", name) for name in outcome.written]
     return [ATTEMPTS[kind].format(detail) for kind, detail in dict.fromkeys(attempts)]
 
 
@@ -196,6 +200,11 @@ def _notes(outcome: Outcome, result: dict[str, Any], packages: dict[str, str]) -
         )
     if result.get("same_ids") and not result.get("same_index"):
         notes.append("The rows come back in another order, which is allowed.")
+    name = result.get("index_name")
+    if result.get("same_ids") and name != "id":
+        notes.append(
+            f"Its index is named {name!r} and not 'id', as the column of the CSV would be."
+        )
     if outcome.output.strip():
         notes.append(f"It prints, such as: {_last_line(outcome.output)}")
     return notes

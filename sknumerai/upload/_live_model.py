@@ -130,6 +130,11 @@ class UsersFunction:
         self.function, self.n_parameters = function, n_parameters
 
     def __call__(self, X: Any, era: LiveEra) -> Array:
+        if self.n_parameters == 2 and era.benchmarks is None:
+            raise ValueError(
+                "live_benchmark_models is missing or lacks some ids of live_features, and the "
+                "function takes it; pass benchmark models of the same rows."
+            )
         returned = self.function(*era[: self.n_parameters])
         ids = era.features.index
         if isinstance(returned, pd.DataFrame | pd.Series) and not returned.index.equals(ids):
@@ -171,26 +176,54 @@ class Changed:
     kernel : callable
         Of predictions (n, 1) and features (n, k).
     columns : list
-        Names of columns of the live rows, or positions in the table that the node gets.
+        Names or positions of the features.
+    of_live : bool
+        Whether they are columns of the live rows, or of the table that the node gets.
     """
 
-    def __init__(self, node: Node, kernel: Callable[[Array, Array], Array], columns: list[Any]):
-        self.node, self.kernel, self.columns = node, kernel, columns
+    def __init__(
+        self,
+        node: Node,
+        kernel: Callable[[Array, Array], Array],
+        columns: list[Any],
+        *,
+        of_live: bool,
+    ):
+        self.node, self.kernel, self.columns, self.of_live = node, kernel, columns, of_live
 
     def __call__(self, X: Any, era: LiveEra) -> Array:
         predictions = self.node(X, era)
         check_predictions(predictions)
-        if isinstance(self.columns[0], str):
-            features = choose(era, self.columns).to_numpy()
-        else:
-            features = (X.to_numpy() if isinstance(X, pd.DataFrame) else X)[:, self.columns]
+        features = as_numbers(self._features(X, era))
         if features.dtype.kind not in "iub" and not np.isfinite(features).all():
             raise ValueError(
                 f"{int((~np.isfinite(features)).sum())} feature values are NaN or infinite, and "
                 "predictions cannot be neutralized to them; fill them in before."
             )
         changed = self.kernel(predictions[:, None], features)[:, 0]
-        return changed.astype(predictions.dtype)
+        if len(changed) > 1 and not np.ptp(changed) > 0.0:  # NaN included
+            raise ValueError(
+                f"{len(self.columns)} features leave nothing of the predictions of "
+                f"{len(changed)} rows; neutralize to fewer features, or by a proportion."
+            )
+        return changed.astype(predictions.dtype) if predictions.dtype.kind == "f" else changed
+
+    def _features(self, X: Any, era: LiveEra) -> Any:
+        if self.of_live:
+            return choose(era, self.columns)
+        if not isinstance(X, pd.DataFrame):
+            return X[:, self.columns]
+        by_name = isinstance(self.columns[0], str)
+        return X[self.columns] if by_name else X.iloc[:, self.columns]
+
+
+def as_numbers(table: Any) -> Array:
+    """A table as an array; nullable integers as floats where some are missing."""
+    values = np.asarray(table)
+    if values.dtype.kind != "O":
+        return values
+    numbers: Array = table.to_numpy(dtype=np.float64, na_value=np.nan)
+    return numbers
 
 
 def neutralized(predictions: Array, features: Array, *, proportion: float, **options: Any) -> Array:

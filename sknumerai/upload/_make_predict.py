@@ -169,10 +169,16 @@ def _blend(models: Sequence[Any], names: list[str] | None) -> tuple[Node, list[s
 def _member(model: Any, names: list[str]) -> Node:
     """A fitted model with its columns, in the kind of table that it was trained on."""
     as_array = feature_names_of(model) is None
-    return Chosen(names, export(model, None if as_array else names), as_array=as_array)
+    return Chosen(names, export(model), as_array=as_array)
 
 
 def _features_of(model: Any, names: list[str] | None) -> list[str]:
+    if not callable(getattr(model, "predict", None)):
+        raise ValueError(
+            f"model is a {type(model).__name__}, which has no predict; pass a fitted model, a list "
+            "of them or of pairs (model, weight), or a function of the live features."
+        )
+    export(model)  # which tells what cannot be exported
     known = feature_names_of(model)
     if names is None:
         if known is None:

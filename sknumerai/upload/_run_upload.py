@@ -70,6 +70,9 @@ def run_upload(
         ) from error
     if not callable(predict):
         raise ValueError(f"{path} holds a {type(predict).__name__} and no function.")
+    if live_features.index.has_duplicates:
+        repeated = live_features.index[live_features.index.duplicated()][0]
+        raise ValueError(f"live_features has the id {repeated!r} twice; pass each row once.")
     given = (live_features, live_benchmark_models)
     predictions = predict(*given[: len(inspect.signature(predict).parameters)])
     _check(predictions, live_features.index)
@@ -89,6 +92,11 @@ def _check(predictions: pd.DataFrame, ids: pd.Index) -> None:
         raise ValueError(
             f"The function returned {len(predictions)} rows for {len(ids)} live ones, or other "
             "ids; see check_upload."
+        )
+    if predictions["prediction"].dtype.kind not in "fiu":
+        raise ValueError(
+            f"The function returned predictions of type {predictions['prediction'].dtype}, which "
+            "are no numbers."
         )
     values = predictions["prediction"].to_numpy(dtype=np.float64)
     if not ((values >= 0.0) & (values <= 1.0)).all():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 SOURCE = "the images of numerai/numerai-predict, as of September 2026"
 CPUS = 1
 MEMORY = "4GB"
@@ -55,3 +57,20 @@ PACKAGES = {
 }
 # Where a package is imported by another name than it is installed by.
 MODULES = {"scikit-learn": "sklearn", "numerai-tools": "numerai_tools"}
+
+
+def own_runtime() -> str:
+    """The version of Python that runs this, as runtimes are named.
+
+    Raises
+    ------
+    ValueError
+        If the tournament has none of it.
+    """
+    version = ".".join(platform.python_version_tuple()[:2])
+    if version not in PACKAGES:
+        raise ValueError(
+            f"This is Python {version}, and the tournament runs {', '.join(PACKAGES)}; write the "
+            "file with one of these."
+        )
+    return version

@@ -110,14 +110,15 @@ def dumps(cloudpickle: Any, predict: Callable[..., Any]) -> bytes:
 @contextmanager
 def by_value(cloudpickle: Any) -> Iterator[None]:
     """Let cloudpickle write the code of this package and of local modules."""
-    registered = cloudpickle.list_registry_pickle_by_value()
-    modules = [module for module in local_modules() if module.__name__ not in registered]
-    for module in modules:
+    registered = set(cloudpickle.list_registry_pickle_by_value())
+    modules = {module.__name__: module for module in local_modules()}
+    added = [module for name, module in modules.items() if name not in registered]
+    for module in added:
         cloudpickle.register_pickle_by_value(module)
     try:
         yield
     finally:
-        for module in modules:
+        for module in added:
             cloudpickle.unregister_pickle_by_value(module)
 
 
@@ -126,11 +127,14 @@ def local_modules() -> list[ModuleType]:
     standard = Path(sysconfig.get_path("stdlib")).resolve()
     found = [sknumerai]
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if name == "__main__" or "." in name or name == "sknumerai" or not file:
+        file = getattr(module, "__file__", None) or next(
+            iter(getattr(module, "__path__", [])), None
+        )
+        own = getattr(module, "__name__", None)  # sys.modules may have it under another name, too
+        if not file or name == "__main__" or own not in sys.modules or "." in own:
             continue
         place = Path(file).resolve()
         if standard in place.parents or any(part in place.parts for part in INSTALLED):
             continue
-        found.append(module)
+        found.append(sys.modules[own])
     return found

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from sknumerai._optional import import_optional
 from sknumerai._sklearn import StrOptions, validate_params
-from sknumerai.upload._runtimes import PACKAGES
+from sknumerai.upload._runtimes import PACKAGES, own_runtime
 
 PICKLES = (".pkl", ".pickle")
 TABLES = (".csv", ".parquet")
@@ -23,14 +23,18 @@ class Client(Protocol):
 
 
 @validate_params(
-    {"model_name": [str], "runtime": [StrOptions(set(PACKAGES))], "data_version": [str, None]},
+    {
+        "model_name": [str],
+        "runtime": [StrOptions(set(PACKAGES)), None],
+        "data_version": [str, None],
+    },
     prefer_skip_nested_validation=True,
 )
 def submit(
     path: str | PathLike[str],
     model_name: str,
     *,
-    runtime: str = "3.12",
+    runtime: str | None = None,
     data_version: str | None = None,
     client: Client | None = None,
 ) -> str:
@@ -45,8 +49,9 @@ def submit(
         ".csv" or ".parquet": predictions of the live rows. ".pkl": a function, see `save_upload`.
     model_name : str
         Name of one of your models.
-    runtime : {"3.11", "3.12", "3.13"}, default="3.12"
-        Version of Python that is to run a function: the one that wrote it.
+    runtime : {"3.11", "3.12", "3.13"}, default=None
+        Version of Python that is to run a function: the one that wrote it. None means the one that
+        runs this.
     data_version : str, optional
         Version of the data that a function is to get, such as "v5.3". None leaves the choice to
         the tournament.
@@ -91,5 +96,5 @@ def submit(
     if path.suffix in TABLES:
         return str(client.upload_predictions(str(path), model_id=model_id))
     options = {} if data_version is None else {"data_version": data_version}
-    image = f"Python {runtime}"
+    image = f"Python {runtime or own_runtime()}"
     return str(client.model_upload(str(path), model_id=model_id, docker_image=image, **options))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 
 RUNNER = Path(__file__).with_name("_runner.py")
 PAUSE = 0.01  # seconds between two looks at the memory
+TO_START = 120.0  # seconds to import the libraries
 KEPT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 
@@ -35,6 +37,8 @@ class Outcome:
         The end of what it printed.
     peak : int
         Largest resident memory that was seen, in bytes.
+    written : list of str
+        Files left in its working folder.
     """
 
     told: list[dict[str, Any]] = field(default_factory=list)
@@ -42,6 +46,7 @@ class Outcome:
     code: int = 0
     output: str = ""
     peak: int = 0
+    written: list[str] = field(default_factory=list)
 
     def stage(self, name: str) -> dict[str, Any]:
         """What was told of a stage; empty if it was not reached."""
@@ -49,13 +54,17 @@ class Outcome:
         return found[-1] if found else {}
 
 
-def run_supervised(order: dict[str, Any], *, python: str, memory: int, seconds: float) -> Outcome:
+def run_supervised(
+    order: dict[str, Any], *, folder: Path, python: str, memory: int, seconds: float
+) -> Outcome:
     """Run an order in a child, and kill it where it goes beyond a limit.
 
     Parameters
     ----------
     order : dict
         For the runner.
+    folder : Path
+        For files of this run; the runner removes it where this process ends before.
     python : str
         Interpreter.
     memory : int
@@ -66,17 +75,13 @@ def run_supervised(order: dict[str, Any], *, python: str, memory: int, seconds: 
     outcome = Outcome()
     reading, writing = os.pipe()
     environment = {name: os.environ[name] for name in KEPT if name in os.environ}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        tempfile.TemporaryFile() as output,
-        os.fdopen(reading) as told,
-    ):
-        home, temporary = (Path(folder) / name for name in ("home", "temporary"))
+    with tempfile.TemporaryFile() as output, os.fdopen(reading) as told:
+        home, temporary = (folder / name for name in ("home", "temporary"))
         for place in (home, temporary):
             place.mkdir()
         environment |= dict.fromkeys(ONE_THREAD, "1")
         environment |= {"HOME": str(home), "TMPDIR": str(temporary)}
-        text = json.dumps(order | {"descriptor": writing})
+        text = json.dumps(order | {"descriptor": writing, "folder": str(folder)})
         try:
             child = subprocess.Popen(
                 [python, "-I", "-B", str(RUNNER), text],
@@ -86,6 +91,7 @@ def run_supervised(order: dict[str, Any], *, python: str, memory: int, seconds: 
                 cwd=home,
                 env=environment,
                 pass_fds=[writing],
+                start_new_session=True,  # so that what it starts can be ended with it
             )
         except OSError as error:
             raise ValueError(f"python={python!r} cannot be run ({error}).") from error
@@ -96,10 +102,9 @@ def run_supervised(order: dict[str, Any], *, python: str, memory: int, seconds: 
         try:
             _watch(child, outcome, memory, seconds)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            outcome.code = child.wait()
+            outcome.code = _end(child)
             listener.join()
+            outcome.written = sorted(path.name for path in home.rglob("*"))
         output.seek(0)
         outcome.output = output.read().decode(errors="replace")[-2000:]
     return outcome
@@ -108,29 +113,53 @@ def run_supervised(order: dict[str, Any], *, python: str, memory: int, seconds: 
 def _listen(told: Any, outcome: Outcome) -> None:
     for line in told:
         with contextlib.suppress(ValueError):
-            outcome.told.append(json.loads(line))
+            said = json.loads(line)
+            if isinstance(said, dict) and "stage" in said:
+                outcome.told.append(said)
 
 
 def _watch(child: subprocess.Popen[bytes], outcome: Outcome, memory: int, seconds: float) -> None:
     """Wait for the end of a child, and make it where a limit is passed."""
-    deadline = None
+    begun, deadline = 0, time.monotonic() + TO_START
     while child.poll() is None:
         outcome.peak = max(outcome.peak, resident(child.pid))
         if outcome.peak > memory:
             outcome.ended = "memory"
             return
-        if deadline is None and outcome.told:
-            deadline = time.monotonic() + seconds
-        if deadline is not None and time.monotonic() > deadline and not outcome.stage("ran"):
+        starts = [
+            line["stage"] in ("ready", "ran", "repeated", "shuffled") for line in outcome.told
+        ]
+        if sum(starts) > begun:  # reading and predicting together, then every other run
+            begun, deadline = sum(starts), time.monotonic() + seconds
+        if time.monotonic() > deadline:
             outcome.ended = "time"
             return
         time.sleep(PAUSE)
 
 
+def _end(child: subprocess.Popen[bytes]) -> int:
+    """End a child and all that it started; returns its exit code."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    return child.wait()
+
+
 def resident(pid: int) -> int:
-    """Resident memory of a process, in bytes; 0 where the system does not tell."""
+    """Resident memory of a process and those that it started; 0 where the system does not tell."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except (OSError, IndexError, ValueError):
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(_own_memory(int(each)) for each in children)
+
+
+def _own_memory(pid: int) -> int:
+    """Memory of a process that is not shared with others, and of those that it started."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return 0
+    private = [line.split()[1] for line in text.splitlines() if line.startswith("Private_")]
+    return 1024 * sum(map(int, private)) + sum(_own_memory(int(each)) for each in children)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 
 import pandas as pd
@@ -59,15 +60,17 @@ class UploadReport:
         rows = [
             ("file", f"{self.path}, {self.size / MEGABYTE:.1f} MB"),
             ("Python", f"{self.python}, runtime {self.runtime}"),
-            ("load", f"{self.load_seconds:.1f} s"),
-            ("run", f"{self.run_seconds:.1f} s for {self.n_rows} rows"),
             ("memory", f"{self.peak_memory / MEGABYTE:,.0f} MB at most"),
         ]
+        if not isnan(self.load_seconds):
+            rows.append(("load", f"{self.load_seconds:.1f} s"))
+        if not isnan(self.run_seconds):
+            rows.append(("run", f"{self.run_seconds:.1f} s for {self.n_rows} rows"))
         if self.predictions is not None:
             low, high = self.predictions.min(), self.predictions.max()
             rows.append(("predictions", f"{low:.4f} to {high:.4f}"))
         width = max(len(name) for name, _ in rows)
-        lines = [f"{name:<{width}}  {value}" for name, value in rows if "nan" not in value]
+        lines = [f"{name:<{width}}  {value}" for name, value in rows]
         lines += [f"{'note':<{width}}  {note}" for note in self.notes]
         lines += [f"{'problem':<{width}}  {problem}" for problem in self.problems]
         lines.append(f"{'result':<{width}}  {'passed' if self.passed else 'refused'}")

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+OF_TRAINING_ROWS = ("catboost", "scikit-learn")  # libraries that evaluate them, too, first
+
 
 class Predicted:
     """A fitted estimator whose predictions are known."""
@@ -33,3 +35,10 @@ def evaluate(metric, library, y_true, y_pred):
     if library == "scikit-learn":
         return metric(Predicted(y_pred), None, y_true)
     return metric(y_true, y_pred)
+
+
+def evaluate_round(metric, library, y_true, y_pred):
+    """The same after rows of the training, where a library evaluates them before."""
+    if library in OF_TRAINING_ROWS:
+        evaluate(metric, library, np.ones(1), np.ones(1))
+    return evaluate(metric, library, y_true, y_pred)

@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 
 from sknumerai.boosting import BenchmarkResidualRegressor, EraBoostedRegressor
-from sknumerai.exceptions import MissingErasError, SingleEraWarning
+from sknumerai.exceptions import ConstantPredictionWarning, MissingErasError, SingleEraWarning
 from sknumerai.metrics import get_era_scorer, meta_model_contribution
 from sknumerai.model_selection import PurgedEraKFold
 from sknumerai.neutralization import FeatureNeutralizer, NeutralizedRegressor, neutralize
@@ -80,9 +80,33 @@ def test_options(rows):
     ranked = fitted_to(X, y, normalize="rank", **given)
     squared = fitted_to(X, y, normalize="rank", eras=eras, benchmark=benchmark**2)
     np.testing.assert_allclose(ranked, squared, atol=1e-12)
-    constant = fitted_to(X, y, eras=eras, benchmark=np.zeros(360))  # explains the mean only
+
+
+def test_a_constant_benchmark_explains_the_mean_only(rows):
+    X, y, eras, benchmark = rows
+    with pytest.warns(
+        ConstantPredictionWarning, match=r"In 3 eras \(.*a benchmark is constant"
+    ) as said:
+        constant = fitted_to(X, y, eras=eras, benchmark=np.zeros(360))
+    assert len(said) == 1
+    assert said[0].filename == __file__
     means = pd.Series(y).groupby(eras).transform("mean")
     np.testing.assert_allclose(constant, y - means, atol=1e-12)
+    second = eras == "0002"
+    flat = np.where(second, 0.5, benchmark[:, 0])
+    with pytest.warns(
+        ConstantPredictionWarning, match=r"In 1 era \(0002\) a benchmark is constant"
+    ):
+        partly = fitted_to(X, y, eras=eras, benchmark=flat)
+    np.testing.assert_allclose(partly[second], (y - means)[second], atol=1e-12)
+    whole = fitted_to(X, y, eras=eras, benchmark=benchmark[:, 0])
+    np.testing.assert_allclose(partly[~second], whole[~second], atol=1e-12)
+    both = np.column_stack([benchmark[:, 0], flat])
+    with pytest.warns(
+        ConstantPredictionWarning, match=r"In 1 era \(0002\) a benchmark is constant"
+    ):
+        partly = fitted_to(X, y, eras=eras, benchmark=both)
+    np.testing.assert_allclose(partly[second], whole[second], atol=1e-12)
 
 
 def test_containers(rows, df_module):

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 from sknumerai.boosting import era_eval_metric
-from sknumerai.exceptions import MissingErasError
+from sknumerai.exceptions import MissingErasError, UnscoredErasWarning
 from sknumerai.metrics import get_era_scorer, meta_model_contribution, numerai_corr
 from sknumerai.metrics._catalogue import METRICS
-from tests.boosting._calls import Labelled, evaluate
+from tests.boosting._calls import OF_TRAINING_ROWS, Labelled, evaluate, evaluate_round
 
 LIBRARIES = ("lightgbm", "xgboost", "catboost", "scikit-learn")
 KERNELS = [
@@ -60,7 +60,7 @@ def test_values_are_those_of_the_metrics(name, aggregate, library):
     assert made.name.startswith("neg_") == (library == "xgboost" and up)
     sign = {"xgboost": -1.0 if up else 1.0, "scikit-learn": 1.0 if up else -1.0}.get(library, 1.0)
     for predictions in (P, 1.0 + P, P):  # again and again
-        value = evaluate(made, library, Y, predictions)
+        value = evaluate_round(made, library, Y, predictions)
         np.testing.assert_allclose(value, sign * expected, rtol=1e-9)
 
 
@@ -73,7 +73,7 @@ def test_what_libraries_ask_for():
     assert made(Y, P) == made(Y, P, sample_weight=np.ones(N)) == -value
     assert made(P, Labelled(Y)) == ("neg_numerai_corr", -value)  # xgboost.train
     assert made.__name__ == "neg_numerai_corr"
-    made = era_eval_metric("numerai_corr", eras=ERAS, library="catboost")
+    made = era_eval_metric("numerai_corr", eras=ERAS, y_true=Y, library="catboost")
     assert type(made).__name__ == "numerai_corr"
     assert made.is_max_optimal()
     assert made.evaluate((P,), Y, None) == (value, 1.0)
@@ -155,8 +155,8 @@ def test_no_score_is_the_worst_score(library, score):
     made = era_eval_metric(nothing, eras=ERAS, library=library)
     constant = np.where(ERAS == "0002", 0.5, P)
     worst = {"xgboost": np.inf, "catboost": -1e30}.get(library, -np.inf)
-    assert evaluate(made, library, Y, constant) == worst
-    assert abs(evaluate(made, library, Y, P)) <= 1.0
+    assert evaluate_round(made, library, Y, constant) == worst
+    assert abs(evaluate_round(made, library, Y, P)) <= 1.0
 
 
 def split_rows(n_first):
@@ -184,7 +184,7 @@ def test_evaluation_sets_are_told_apart(library, n_first):
         )
         targets = Y[part].astype(np.float32)
         for metric in (made, listed):
-            value = evaluate(metric, library, targets, P[part])
+            value = evaluate_round(metric, library, targets, P[part])
             assert value == pytest.approx(sign * expected, rel=1e-9)
 
 
@@ -206,13 +206,74 @@ def test_rows_of_the_training_have_no_score(library, nothing):
 def test_other_targets_are_refused(library):
     given = era_eval_metric("numerai_corr", eras=ERAS, y_true=Y, library=library)
     first = era_eval_metric("numerai_corr", eras=ERAS, library=library)
-    evaluate(first, library, Y, P)
+    evaluate_round(first, library, Y, P)
     for made, message in ((given, "that are not the y_true of the"), (first, "than before for")):
-        if library in ("catboost", "scikit-learn"):  # rows of the training, perhaps
+        if made is given and library in OF_TRAINING_ROWS:  # rows of the training, perhaps
             evaluate(made, library, Y[::-1], P)
         with pytest.raises(ValueError, match=f"The library evaluates .*{message}"):
             evaluate(made, library, Y[::-1], P)
         evaluate(made, library, Y, P)
+
+
+@pytest.mark.parametrize("library", OF_TRAINING_ROWS)
+def test_as_many_training_rows_as_eras_are_not_scored_by_these(library):
+    made = era_eval_metric("numerai_corr", eras=ERAS, library=library)
+    for targets in (Y[::-1], Y[::-1], Y):  # it cannot know which of them these are
+        with pytest.raises(ValueError, match=r"the first targets are 300, as many .* y_true="):
+            evaluate(made, library, targets, P)
+    made = era_eval_metric("numerai_corr", eras=ERAS, y_true=Y, library=library)
+    expected = numerai_corr(Y, P, eras=ERAS)
+    for _ in range(2):
+        assert not evaluate(made, library, Y[::-1], P) > 0.0  # 0 or NaN: training rows
+        assert evaluate(made, library, Y, P) == pytest.approx(expected, rel=1e-9)
+
+
+MISSING = np.where(np.arange(N) % 10 == 0, np.nan, Y)
+
+
+@pytest.mark.parametrize("handed", [np.nan_to_num(MISSING), MISSING])
+def test_rows_without_target_are_left_out(handed):
+    handed = handed.astype(np.float32)
+    made = era_eval_metric("numerai_corr", eras=ERAS, y_true=MISSING)
+    expected = numerai_corr(MISSING, P, eras=ERAS)
+    for _ in range(2):
+        assert made(handed, P)[1] == pytest.approx(expected, rel=1e-9)
+    for row, target in ((0, 0.5), (1, 0.3)):  # of which the first has none
+        other = handed.copy()
+        other[row] = target
+        with pytest.raises(ValueError, match="evaluates targets that are not the y_true"):
+            made(other, P)
+    alike = [MISSING, np.nan_to_num(MISSING)]  # LightGBM hands over the same of both
+    with pytest.raises(ValueError, match="0 and evaluation set 1 have the same targets"):
+        era_eval_metric("numerai_corr", eras=[ERAS, ERAS], y_true=alike)
+    made = era_eval_metric("numerai_corr", eras=ERAS)
+    for _ in range(2):
+        value = made(handed, P)[1]
+    assert value == pytest.approx(numerai_corr(handed, P, eras=ERAS), rel=1e-9)
+
+
+@pytest.mark.parametrize("score", ["numerai_corr", partial(numerai_corr, top_bottom=10)])
+def test_eras_without_target_are_left_out(score):
+    targets = np.where(ERAS == "0002", np.nan, Y)
+    handed = np.nan_to_num(targets).astype(np.float32)
+    made = era_eval_metric(score, eras=ERAS, y_true=targets)
+    plain = numerai_corr if score == "numerai_corr" else score
+    scored = ERAS != "0002"
+    expected = plain(Y[scored], P[scored], eras=ERAS[scored])
+    with pytest.warns(UnscoredErasWarning, match=r"In 1 era \(0002\) no row has a target") as said:
+        value = made(handed, P)[1]
+    assert len(said) == 1
+    assert value == made(handed, P)[1] == pytest.approx(expected, rel=1e-9)
+    nothing = era_eval_metric(score, eras=ERAS, y_true=np.full(N, np.nan))
+    with (
+        pytest.warns(UnscoredErasWarning, match="In 5 eras"),
+        pytest.raises(ValueError, match="None of the 5 eras can be scored: in all of them no row"),
+    ):
+        nothing(np.zeros(N, np.float32), P)
+    made = era_eval_metric(score, eras=ERAS)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"All targets are 0 in 1 of 5 .* pass y_true=\.\.\."):
+            made(handed, P)
 
 
 @pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
@@ -228,17 +289,17 @@ def test_copies(library, duplicate):
     made = era_eval_metric(
         "fnc", eras=pd.Series(ERAS), features=pd.DataFrame(TABLES["features"]), library=library
     )
-    expected = evaluate(made, library, Y, P)
+    expected = evaluate_round(made, library, Y, P)
     copied = duplicate(made)
     assert repr(copied) == repr(made)
     if copied is made:  # CatBoost
         assert library == "catboost"
         return
     assert type(copied).__name__ == type(made).__name__
-    other = evaluate(copied, library, Y[::-1], P)  # it has seen no targets yet
+    other = evaluate_round(copied, library, Y[::-1], P)  # it has seen no targets yet
     assert other != expected
-    assert evaluate(duplicate(copied), library, Y, P) == expected
-    assert evaluate(made, library, Y, P) == expected
+    assert evaluate_round(duplicate(copied), library, Y, P) == expected
+    assert evaluate_round(made, library, Y, P) == expected
 
 
 def test_predictions_must_be_finite_and_one_column():
@@ -263,6 +324,8 @@ def test_predictions_must_be_finite_and_one_column():
         ({"aggregate": "median"}, "aggregate is 'median'; pass a function .* or one of mean"),
         ({"aggregate": None}, "aggregate is None"),
         ({"aggregate": "std", "greater_is_better": True}, "greater_is_better=True with aggregate"),
+        ({"greater_is_better": "no"}, "greater_is_better is 'no'; pass True, False or None"),
+        ({"greater_is_better": 1}, "greater_is_better is 1; pass True, False or None"),
         ({"features": P}, "'numerai_corr' takes no table 'features'; it takes none besides"),
         ({"score": "mmc"}, "'mmc' needs meta_model; pass meta_model=..., of the rows of the eval"),
         ({"score": "mmc", "meta_model": P[1:]}, "meta_model has 299 rows and eras has 300, of the"),

@@ -1,7 +1,9 @@
 """The libraries themselves stop where the scores of all their rounds are best."""
 
+from contextlib import nullcontext
 from functools import partial
 from inspect import signature
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from sknumerai.boosting import era_eval_metric
 from sknumerai.ensemble import EraEnsemble
+from sknumerai.exceptions import UnscoredErasWarning
 from sknumerai.metrics import meta_model_contribution, numerai_corr
 from sknumerai.model_selection import PurgedEraKFold
 from sknumerai.neutralization import FeatureNeutralizer, NeutralizedRegressor
@@ -119,6 +122,9 @@ class CatBoost:
     def curve(self, number=None):
         key = "validation" if number is None else f"validation_{number}"
         return self.model.evals_result_[key][self.name]
+
+    def curve_of_training(self):
+        return self.model.evals_result_["learn"][self.name]
 
     def staged(self, X, n_rounds):
         return (p for p, _ in zip(self.model.staged_predict(X), range(n_rounds), strict=False))
@@ -272,6 +278,66 @@ def test_hist_gradient_boosting(data):
     assert stops == [len(history)]
     with pytest.raises(ValueError, match="and eras has labels of 2400 rows"):
         clone(trees).fit(data.X, data.y)  # a part of the training rows, drawn at random
+
+
+def as_many_rows(data, library):
+    """Training rows as many as those of the evaluation, and a metric with and without targets."""
+    few = SimpleNamespace(X=data.X[:2400], y=data.y[:2400])
+    given = {"eras": data.eras_valid, "library": library}
+    return (
+        few,
+        era_eval_metric("numerai_corr", **given),
+        era_eval_metric("numerai_corr", **given, y_true=data.y_valid),
+    )
+
+
+def test_as_many_training_rows_as_evaluation_rows(boosting, data):
+    trees, library = boosting
+    few, metric, with_targets = as_many_rows(data, library)
+    pair = (data.X_valid, data.y_valid)
+    if library == "catboost":
+        with pytest.raises(trees.library.CatBoostError, match=r"as many as .* pass y_true="):
+            trees.fit(few, metric, pair)
+        metric = with_targets
+    curve = trees.fit(few, metric, pair).curve()
+    if library == "catboost":
+        assert set(trees.curve_of_training()) == {0.0}
+    scores = [corr(data, p) for p in trees.staged(data.X_valid, len(curve))]
+    np.testing.assert_allclose(curve, scores, atol=2e-6)
+
+
+@pytest.mark.skipif(
+    "X_val" not in signature(HistGradientBoostingRegressor.fit).parameters,
+    reason="scikit-learn below 1.7",
+)
+def test_as_many_training_rows_in_hist_gradient_boosting(data):
+    few, metric, with_targets = as_many_rows(data, "scikit-learn")
+    trees = HistGradientBoostingRegressor(max_iter=5, early_stopping=True, scoring=metric)
+    valid = {"X_val": data.X_valid, "y_val": data.y_valid}
+    with pytest.raises(ValueError, match=r"as many as .* pass y_true=..."):
+        clone(trees).fit(few.X, few.y, **valid)
+    trees = clone(trees).set_params(scoring=with_targets).fit(few.X, few.y, **valid)
+    scores = [corr(data, p) for p in trees.staged_predict(data.X_valid)]
+    np.testing.assert_allclose(trees.validation_score_[1:], scores, atol=1e-9)
+    assert np.isnan(trees.train_score_).all()
+
+
+@pytest.mark.parametrize("missing", ["rows", "an era"])
+def test_lightgbm_with_targets_that_are_missing(missing, data):
+    trees = LightGBM()
+    lost = np.arange(2400) % 10 == 0 if missing == "rows" else data.eras_valid == "0025"
+    targets = np.where(lost, np.nan, data.y_valid)
+    metric = era_eval_metric("numerai_corr", eras=data.eras_valid, y_true=targets)
+    warned = pytest.warns(UnscoredErasWarning, match="0025") if missing != "rows" else nullcontext()
+    with warned:
+        curve = trees.fit(data, metric, (data.X_valid, targets)).curve()
+    scores = [
+        numerai_corr(targets, p, eras=data.eras_valid)
+        if missing == "rows"
+        else numerai_corr(targets[~lost], p[~lost], eras=data.eras_valid[~lost])
+        for p in trees.staged(data.X_valid, len(curve))
+    ]
+    np.testing.assert_allclose(curve, scores, atol=1e-9)
 
 
 def fit_params(trees, library, metric, pair):

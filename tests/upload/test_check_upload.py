@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from sknumerai.upload import check_upload, make_predict, save_upload
 from sknumerai.upload._check_upload import read_memory
 from tests.upload._models import make_benchmarks, make_data, make_models
 
+PROJECT = str(Path(__file__).parents[2] / "pyproject.toml")
+RUNS: list[None] = []
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 HERE = ".".join(platform.python_version_tuple()[:2])
@@ -203,6 +206,29 @@ def at_random(live_features):
     return pd.DataFrame({"prediction": values}, live_features.index)
 
 
+def exits_quietly(live_features):
+    os._exit(0)
+
+
+def other_values_without_era(live_features):
+    return good(live_features) * (1 if "era" in live_features else 50)
+
+
+def numbers_as_text(live_features):
+    return good(live_features).astype("string")
+
+
+def reads_a_file(live_features):
+    with open(PROJECT) as file:
+        return good(live_features) * bool(file.read())
+
+
+def sleeps_in_later_runs(live_features):
+    time.sleep(30 * len(RUNS))
+    RUNS.append(None)
+    return good(live_features)
+
+
 def asks(live_features):
     return good(live_features) * float(input())
 
@@ -238,6 +264,9 @@ BAD = {
     row_order: ["depend on the order of the rows"],
     at_random: ["Two runs on the same rows differ"],
     asks: ["The function fails", "EOFError"],
+    exits_quietly: ["ended by exit code 0 while predicting"],
+    other_values_without_era: ["differ where the column 'era' is missing"],
+    numbers_as_text: ["holds no numbers"],
     exits: ["The function fails", "SystemExit"],
     crashes: ["ended by signal 6 while predicting"],
     raises: ["The function fails: KeyError", "no such column"],
@@ -254,6 +283,7 @@ def test_bad_ones_are_refused(check, predict):
     [
         (writes_a_file, ["PermissionError", "It writes a file (note.txt)"]),
         (writes_quietly, ["It writes a file (note.csv)"]),
+        (reads_a_file, ["PermissionError", "It reads the file"]),
         (opens_a_socket, ["PermissionError", "there is no network"]),
     ],
 )
@@ -285,7 +315,35 @@ def test_limits(check):
     start = time.monotonic()
     report = check(endless, seconds=1)
     assert_refused(report, "more than 1 seconds while predicting")
+    report = check(sleeps_in_later_runs, seconds=1)
+    assert_refused(report, "more than 1 seconds while predicting")
     assert time.monotonic() - start < 30
+
+
+def test_what_it_starts_is_counted_and_ended(check):
+    def forks(live_features):
+        if not os.fork():
+            block = np.ones(60_000_000)
+            time.sleep(60)
+            os._exit(int(block[0]))
+        time.sleep(1.5)
+        return good(live_features)
+
+    start = time.monotonic()
+    assert_refused(check(forks, memory="400MB"), "more than 0.4 GB of memory")
+    assert time.monotonic() - start < 30
+
+
+def test_several_eras(check):
+    rows = X.assign(era=eras).iloc[-240:]
+    assert rows["era"].nunique() == 2
+    assert check(make_predict(MODELS["clipped"]), rows).passed
+
+
+def test_notes(check):
+    report = check(lambda live_features: good(live_features).rename_axis("other"))
+    assert report.passed
+    assert any("named 'other'" in note for note in report.notes)
 
 
 def test_files_that_cannot_be_read(tmp_path):
@@ -317,6 +375,10 @@ def test_arguments(check, tmp_path):
         check(good, python=tmp_path / "python")
     with pytest.raises(ValueError, match="whose index holds the ids"):
         check(good, live.reset_index())
+    with pytest.raises(ValueError, match="live_features is a ndarray; pass a pandas"):
+        check(good, live.to_numpy())
+    with pytest.raises(FileNotFoundError, match="live_features: there is no file"):
+        check(good, tmp_path / "live.parquet")
     assert [read_memory(text) for text in ("4GB", "500 mb", 17, "1GiB")] == [
         4_000_000_000,
         500_000_000,

@@ -1,10 +1,18 @@
 """Functions for the tournament predict what the models predict, as ranks."""
 
+import warnings
+from contextlib import contextmanager
+
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
+from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from sknumerai.boosting import BenchmarkResidualRegressor, EraBoostedRegressor
 from sknumerai.ensemble import blend
@@ -244,3 +252,94 @@ def test_what_cannot_be_exported():
         make_predict(lambda live: live, feature_names=NAMES)
     with pytest.raises(ValueError, match="transformer is a Ridge"):
         make_predict(Ridge().fit(X, y), transformer=Ridge())
+
+
+@pytest.mark.parametrize("frames", [False, True])
+def test_a_transformer_gets_the_table_of_its_step(frames):
+    steps = [
+        KBinsDiscretizer(3, encode="ordinal", quantile_method="averaged_inverted_cdf"),
+        PCA(6),
+        NeutralizedRegressor(make_tree(), FeatureNeutralizer()),
+    ]
+    if frames:
+        for step in steps[:2]:
+            step.set_output(transform="pandas")
+    with pytest.warns(UserWarning, match="era"):
+        model = make_pipeline(*steps).fit(X, y)
+    with sklearn_warnings():
+        own = model.predict(live[NAMES])
+    pd.testing.assert_frame_equal(make_predict(model)(live), ranked(own))
+
+
+@contextmanager
+def sklearn_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def test_features_given_beside_the_table_of_a_step():
+    """Then they are those of the live rows, whatever their names in the table."""
+    scaled = StandardScaler().set_output(transform="pandas")
+    inner = NeutralizedRegressor(make_tree(), FeatureNeutralizer())
+    with sklearn.config_context(enable_metadata_routing=True):
+        binned = KBinsDiscretizer(2, encode="ordinal", quantile_method="averaged_inverted_cdf")
+        model = make_pipeline(scaled, binned.set_output(transform="pandas"), inner)
+        model.fit(X, y, eras=eras, features=X)
+        own = model.predict(live[NAMES], eras="X", features=live[NAMES])
+    pd.testing.assert_frame_equal(make_predict(model)(live), ranked(own))
+    arrays = NeutralizedRegressor(make_tree(), FeatureNeutralizer())
+    arrays.fit(X, y, eras=eras, features=X.to_numpy())
+    with pytest.raises(ValueError, match="an array without names, which cannot be found"):
+        make_predict(arrays)
+
+
+def test_whole_numbers_are_not_truncated():
+    classifier = DecisionTreeClassifier(max_depth=4, random_state=0).fit(X, (4 * y).astype(int))
+    raw = pd.Series(classifier.predict(live[NAMES]).astype(float), live.index)
+    own = neutralize(raw, live[NAMES], proportion=0.5)
+    result = make_predict(classifier, transformer=FeatureNeutralizer(0.5))(live)
+    pd.testing.assert_frame_equal(result, ranked(own))
+
+
+def test_parameters_are_validated():
+    model = make_tree().fit(X, y)
+    for transformer in (FeatureNeutralizer(7), ExposureClipper(bounds="zz")):
+        with pytest.raises(ValueError, match="parameter of"):
+            make_predict(model, transformer=transformer)
+    for unfitted in (Ridge(), Ridge):
+        with pytest.raises(ValueError, match=r"pass a fitted instance|not fitted; call fit"):
+            make_predict(unfitted, feature_names=NAMES)
+    for odd in (None, 5, {"a": model}):
+        with pytest.raises(ValueError, match="which has no predict"):
+            make_predict(odd)
+
+
+def test_transformers_fitted_on_arrays():
+    column, features = y.to_numpy()[:, None], X.to_numpy()
+    fitted = FeatureNeutralizer(0.5).fit(column, features=features)
+    model = make_tree().fit(X, y)
+    own = make_predict(model, transformer=FeatureNeutralizer(0.5))(live)
+    pd.testing.assert_frame_equal(make_predict(model, transformer=fitted)(live), own)
+    fewer = FeatureNeutralizer(0.5).fit(column, features=features[:, :3])
+    with pytest.raises(ValueError, match="fitted with 3 features without names"):
+        make_predict(model, transformer=fewer)
+
+
+def test_nullable_features():
+    predict = make_predict(MODELS["neutralized"])
+    nullable = live.astype(dict.fromkeys(NAMES, "Int8"))
+    pd.testing.assert_frame_equal(predict(nullable), predict(live))
+
+
+def test_nothing_is_left():
+    with pytest.raises(
+        ValueError, match=r"12 features leave nothing of the predictions of 10 rows"
+    ):
+        make_predict(MODELS["neutralized"])(live.iloc[:10])
+
+
+def test_names_that_look_numbered():
+    table = X.set_axis(["f0", *NAMES[1:]], axis=1)
+    predict = make_predict(Pipeline([("none", "passthrough"), ("tree", make_tree())]).fit(table, y))
+    assert len(predict(live.rename(columns={NAMES[0]: "f0"}))) == len(live)

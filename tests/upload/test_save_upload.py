@@ -98,6 +98,12 @@ def test_local_modules_go_along(tmp_path):
     assert not cloudpickle.list_registry_pickle_by_value()
 
 
+def test_a_module_under_two_names(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "alias", sys.modules["tests.upload._local_helper"])
+    path = save_upload(lambda live: smooth(live), tmp_path / "predict.pkl")
+    assert callable(pickle.loads(path.read_bytes()))
+
+
 def test_a_file_is_whole_or_as_it_was(tmp_path):
     path = tmp_path / "predict.pkl"
     save_upload(make_predict(Ridge().fit(X, y)), path)
@@ -132,6 +138,11 @@ def test_run_here(tmp_path):
         save_upload(bad, path)
         with pytest.raises(ValueError, match=message):
             run_upload(path, live)
+    with pytest.raises(ValueError, match="twice; pass each row once"):
+        run_upload(path, pd.concat([live, live.iloc[:2]]))
+    save_upload(lambda live: predict(live).astype("string"), path)
+    with pytest.raises(ValueError, match="which are no numbers"):
+        run_upload(path, live)
     path.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="cannot be read"):
         run_upload(path, live)
