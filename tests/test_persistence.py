@@ -130,6 +130,7 @@ NOT_HERE = {
     "ClipRecord": "a record",
     "TCProxyFit": "a result",
     "StreamReport": "a result",
+    "UploadReport": "a result",
     **dict.fromkeys(
         [
             *("EraRankTransformer", "EraEnsemble", "RiskiestFeatures"),

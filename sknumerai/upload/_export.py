@@ -23,7 +23,7 @@ from sknumerai.neural_network import FNCRegressor
 from sknumerai.neutralization import ExposureClipper, FeatureNeutralizer, NeutralizedRegressor
 from sknumerai.neutralization._limits import exposure_limits
 from sknumerai.neutralization._riskiest_features import RiskiestFeatures
-from sknumerai.upload._live_model import (
+from sknumerai.upload._live_nodes import (
     Blended,
     Changed,
     Fitted,

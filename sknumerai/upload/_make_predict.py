@@ -12,14 +12,8 @@ import pandas as pd
 
 from sknumerai._typing import Transformer
 from sknumerai.upload._export import change, export, feature_names_of
-from sknumerai.upload._live_model import (
-    Blended,
-    Chosen,
-    LiveModel,
-    Node,
-    UsersFunction,
-    columns_of,
-)
+from sknumerai.upload._live_model import LiveModel
+from sknumerai.upload._live_nodes import Blended, Chosen, Node, UsersFunction, columns_of
 
 NORMALIZE = ("rank", "minmax", None)
 
