@@ -257,7 +257,7 @@ def test_what_cannot_be_exported():
 @pytest.mark.parametrize("frames", [False, True])
 def test_a_transformer_gets_the_table_of_its_step(frames):
     steps = [
-        KBinsDiscretizer(3, encode="ordinal", quantile_method="averaged_inverted_cdf"),
+        KBinsDiscretizer(3, encode="ordinal", strategy="uniform"),
         PCA(6),
         NeutralizedRegressor(make_tree(), FeatureNeutralizer()),
     ]
@@ -283,7 +283,7 @@ def test_features_given_beside_the_table_of_a_step():
     scaled = StandardScaler().set_output(transform="pandas")
     inner = NeutralizedRegressor(make_tree(), FeatureNeutralizer())
     with sklearn.config_context(enable_metadata_routing=True):
-        binned = KBinsDiscretizer(2, encode="ordinal", quantile_method="averaged_inverted_cdf")
+        binned = KBinsDiscretizer(2, encode="ordinal", strategy="uniform")
         model = make_pipeline(scaled, binned.set_output(transform="pandas"), inner)
         model.fit(X, y, eras=eras, features=X)
         own = model.predict(live[NAMES], eras="X", features=live[NAMES])
