@@ -31,9 +31,7 @@ def half_ranks(rows: Array) -> Array:
         order, ascending, tied = ascending_half_ranks(rows[start : start + BLOCK])
         block = ranks[start : start + BLOCK]
         for i in range(len(block)):
-            block[i, order[i]] = ascending
-        for i, shared in tied.items():
-            block[i, order[i]] = shared
+            block[i, order[i]] = tied.get(i, ascending)
     return ranks
 
 
@@ -121,9 +119,15 @@ def rank_products(rows: Array, scale: Array, weights: Array) -> tuple[Array, Arr
     return products, sums, squares
 
 
+def rank_scale(n: int) -> Array:
+    """The ranks of n values, less one half and over n, by half rank: shape (2n - 1,)."""
+    shares: Array = (np.arange(2 * n - 1) + 1.0) / (2.0 * n)
+    return shares
+
+
 def normal_scale(n: int) -> Array:
-    """Normal quantiles of the ranks of n values, by half rank: shape (2n - 1,)."""
-    quantiles: Array = ndtri((np.arange(2 * n - 1) + 1.0) / (2.0 * n))
+    """Normal quantiles of `rank_scale`."""
+    quantiles: Array = ndtri(rank_scale(n))
     return quantiles
 
 
@@ -164,7 +168,7 @@ def normalize_columns(predictions: Array, normalize: Normalize) -> Array:
         return predictions.astype(np.float64)
     n = len(predictions)
     halves = half_ranks(np.ascontiguousarray(predictions.T))
-    scale = normal_scale(n) if normalize == "gaussian" else (np.arange(2 * n - 1) + 1.0) / (2 * n)
+    scale = normal_scale(n) if normalize == "gaussian" else rank_scale(n)
     return scale.take(halves, mode="clip").T
 
 

@@ -15,27 +15,41 @@ from sknumerai.streaming._paths import check_output, writing
 
 Writer = Callable[[Path], object]
 
+INPUTS = ("predictions", "targets", "features", "features_json", "meta_model", "benchmark")
 PANEL_SIZE = (9.0, 4.5)  # inches
 FRONTIER_SIZE = (9.0, 6.0)
 MAX_SHADED = 2  # predictions whose drawdowns can be told apart
 
 
-def check_outputs(
-    outputs: dict[str, Path], inputs: dict[str, Path | None], *, overwrite: bool
-) -> None:
-    """Insist, before any work, that files can be written and destroy nothing.
+def choose_outputs(
+    options: Mapping[str, Any], files: Mapping[str, Path | None], *, overwrite: bool
+) -> dict[str, Path]:
+    """Insist, before any work, on something to see, and on files that can be written.
 
     Parameters
     ----------
-    outputs, inputs : dict of Path
-        By name.
+    options : dict
+        Of the subcommand; the files among them are its inputs.
+    files : dict of Path or None
+        Outputs by name.
     overwrite : bool
+
+    Returns
+    -------
+    outputs : dict of Path
+        Those that are asked for.
 
     Raises
     ------
     ValueError, OSError, CommandError
-        If a file cannot be written, is an input, or exists and may not be replaced.
+        If a file cannot be written, is an input, or exists and may not be replaced, or if there is
+        nothing to see.
     """
+    outputs = {name: path for name, path in files.items() if path is not None}
+    if options["quiet"] and not outputs:
+        names = " or ".join(f"--{name.replace('_', '-')}" for name in files)
+        raise CommandError(f"--quiet leaves nothing to see; pass {names}, too.")
+    inputs = {name: options[name] for name in INPUTS}
     for name, path in outputs.items():
         suffixes = (".png",) if name == "plot" else (".csv",)
         others = {key: other for key, other in outputs.items() if key != name}
@@ -45,6 +59,7 @@ def check_outputs(
             import_optional("matplotlib.figure", extra="cli")
         except ImportError as error:
             raise CommandError(f"--plot: {error}") from error
+    return outputs
 
 
 def write_outputs(outputs: Mapping[str, Path], writers: Mapping[str, Writer]) -> None:

@@ -10,7 +10,6 @@ import pandas as pd
 
 from sknumerai.cli import _outputs
 from sknumerai.cli._calls import call
-from sknumerai.cli._errors import CommandError
 from sknumerai.exceptions import UnscoredErasWarning
 from sknumerai.metrics import score_summary
 from sknumerai.metrics._catalogue import METRICS
@@ -20,17 +19,13 @@ STATISTICS = ("mean", "std", "sharpe", "max_drawdown", "hit_rate", "n_eras")
 HEADER = ("mean", "std", "Sharpe", "drawdown", "hit rate", "eras")
 NOT_OF_SCORES = ("mean", "std", "n_eras")
 PLOTTED = ("numerai_corr", "mmc")
-INPUTS = ("predictions", "targets", "features", "features_json", "meta_model", "benchmark")
 
 
 def score(options: dict[str, Any], per_era: Path | None, plot: Path | None, overwrite: bool) -> str:
     """Score a file of predictions and write what is asked for; returns the report."""
     start = time.perf_counter()
     files = {"per_era": per_era, "plot": plot}
-    outputs = {name: path for name, path in files.items() if path is not None}
-    if options["quiet"] and not outputs:
-        raise CommandError("--quiet leaves nothing to see; pass --per-era or --plot, too.")
-    _outputs.check_outputs(outputs, {name: options[name] for name in INPUTS}, overwrite=overwrite)
+    outputs = _outputs.choose_outputs(options, files, overwrite=overwrite)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnscoredErasWarning)  # the report counts them
         scores = call("score_files", options)

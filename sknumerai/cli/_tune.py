@@ -8,10 +8,9 @@ import pandas as pd
 
 from sknumerai.cli._calls import call
 from sknumerai.cli._errors import CommandError
-from sknumerai.cli._outputs import check_outputs, plot_frontier, write_outputs
+from sknumerai.cli._outputs import choose_outputs, plot_frontier, write_outputs
 from sknumerai.streaming._text_table import count_of, format_table
 
-INPUTS = ("predictions", "targets", "features", "features_json", "meta_model", "benchmark")
 SHOWN = {
     "mean": "mean",
     "std": "std",
@@ -34,13 +33,9 @@ def tune(
     from sknumerai.model_selection import PurgedEraKFold
 
     start = time.perf_counter()
-    files = {"output": output, "plot": plot}
-    outputs = {name: path for name, path in files.items() if path is not None}
-    if options["quiet"] and not outputs:
-        raise CommandError("--quiet leaves nothing to see; pass --output or --plot, too.")
     if n_splits is not None and n_splits < 2:
         raise CommandError(f"--n-splits is {n_splits}; pass 2 or more.")
-    check_outputs(outputs, {name: options[name] for name in INPUTS}, overwrite=overwrite)
+    outputs = choose_outputs(options, {"output": output, "plot": plot}, overwrite=overwrite)
     for plural in ("proportions", "limits"):
         options[plural] = options.pop(plural[:-1])
     cv = None if n_splits is None else PurgedEraKFold(n_splits, horizon="auto")

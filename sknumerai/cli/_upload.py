@@ -107,7 +107,7 @@ def check_upload(
         upload,
         live,
         benchmarks,
-        runtime=None if runtime is None else runtime.value,
+        runtime=runtime,
         memory=memory,
         seconds=seconds,
         python=python,
@@ -167,7 +167,7 @@ def submit(
     number = submit(
         path,
         model_name,
-        runtime=None if runtime is None else runtime.value,
+        runtime=runtime,
         data_version=data_version,
     )
     typer.echo(f"{path} -> {model_name}: {number}")

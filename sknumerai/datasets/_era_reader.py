@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from numbers import Integral
 from os import PathLike
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_scalar
 
-from sknumerai._eras import Rows, group_eras
+from sknumerai._eras import EraGroups, Rows
 from sknumerai._typing import EraLabel, Source
 from sknumerai.datasets._era_blocks import EraBlocks
 from sknumerai.datasets._era_rows import EraRows, read_frames
@@ -113,7 +112,7 @@ class EraReader:
         self._rows = EraRows(path, era_column)
         self._batch_size = batch_size
         groups = self._rows.groups
-        chosen = _choose_eras(groups.labels, eras, every, self._label)
+        chosen = _choose_eras(groups, eras, every, self._label)
         self._groups = groups.take(chosen)
         self.eras = list(self._groups.labels)
         self.n_samples = int(np.isin(self._rows.codes, chosen).sum())
@@ -193,15 +192,22 @@ class EraReader:
 
 
 def _choose_eras(
-    labels: list[Any], eras: Iterable[EraLabel] | None, every: int, source: str
+    groups: EraGroups, eras: Iterable[EraLabel] | None, every: int, source: str
 ) -> list[int]:
     """Numbers of the chosen eras in order of first appearance."""
-    if eras is None:
-        return _every_of(list(range(len(labels))), labels, every)
+    chosen = list(range(len(groups))) if eras is None else _named_eras(groups, eras, source)
+    if every == 1:
+        return chosen
+    return sorted(chosen[i] for i in groups.take(chosen).order[::every])
+
+
+def _named_eras(groups: EraGroups, eras: Iterable[EraLabel], source: str) -> list[int]:
+    """Numbers of the eras of some labels."""
     if isinstance(eras, str) or not isinstance(eras, Iterable):
         kind = type(eras).__name__
         raise ValueError(f"eras must be a list of era labels; found the {kind} {eras!r}.")
     wanted = list(dict.fromkeys(eras))
+    labels = groups.labels
     known = set(labels)
     missing = [era for era in wanted if era not in known]
     if missing:
@@ -211,18 +217,8 @@ def _choose_eras(
         )
     if not wanted:
         raise ValueError("eras is empty; name at least one era, or pass None for all.")
-    chosen = set(wanted)
-    return _every_of([code for code, label in enumerate(labels) if label in chosen], labels, every)
-
-
-def _every_of(codes: list[int], labels: list[Any], every: int) -> list[int]:
-    """Every so many-th era in the order of eras, in the order in which they were given."""
-    if every == 1:
-        return codes
-    # an array of objects keeps the labels as they are
-    own = np.array([*(labels[code] for code in codes), None], dtype=object)[:-1]
-    kept = {codes[i] for i in group_eras(own, len(own)).order[::every]}
-    return [code for code in codes if code in kept]
+    named = set(wanted)
+    return [code for code, label in enumerate(labels) if label in named]
 
 
 def _check_columns(

@@ -51,32 +51,10 @@ def export(model: Any) -> Node:
     ValueError
         If it has no ``predict``, is not fitted, or cannot run without this package.
     """
-    if hasattr(model, "best_estimator_"):
-        return export(model.best_estimator_)
-    if isinstance(model, Pipeline):
-        return _export_pipeline(model)
-    if isinstance(model, NeutralizedRegressor):
-        _check_fitted(model, "regressor_")
-        node = export(model.regressor_)
-        return _changed(node, model.transformer_, model, model.feature_columns)
-    if isinstance(model, EraEnsemble):
-        _check_fitted(model, "estimators_")
-        used = np.flatnonzero(model.weights_.to_numpy())
-        nodes = [export(model.estimators_[i]) for i in used]
-        node = Blended(nodes, model.weights_.to_numpy()[used])
-        if model.transformer_ is None:
-            return node
-        return _changed(node, model.transformer_, model, None)
-    if isinstance(model, EraBoostedRegressor | BenchmarkResidualRegressor):
-        _check_fitted(model, "regressor_")
-        return export(model.regressor_)
-    if isinstance(model, FNCRegressor):
-        _check_fitted(model, "net_")
-        return _export_network(model)
     if not callable(getattr(model, "predict", None)):
         raise ValueError(
-            f"model is a {type(model).__name__}, which has no predict; pass a fitted model, a "
-            "list of them, or a function of the live features."
+            f"model is a {type(model).__name__}, which has no predict; pass a fitted model, a list "
+            "of them or of pairs (model, weight), or a function of the live features."
         )
     if isinstance(model, type):
         raise ValueError(f"model is the class {model.__name__}; pass a fitted instance.")
@@ -87,6 +65,24 @@ def export(model: Any) -> Node:
             raise ValueError(
                 f"model is a {type(model).__name__} that is not fitted; call fit first."
             ) from error
+    if hasattr(model, "best_estimator_"):
+        return export(model.best_estimator_)
+    if isinstance(model, Pipeline):
+        return _export_pipeline(model)
+    if isinstance(model, NeutralizedRegressor):
+        node = export(model.regressor_)
+        return _changed(node, model.transformer_, model, model.feature_columns)
+    if isinstance(model, EraEnsemble):
+        used = np.flatnonzero(model.weights_.to_numpy())
+        nodes = [export(model.estimators_[i]) for i in used]
+        node = Blended(nodes, model.weights_.to_numpy()[used])
+        if model.transformer_ is None:
+            return node
+        return _changed(node, model.transformer_, model, None)
+    if isinstance(model, EraBoostedRegressor | BenchmarkResidualRegressor):
+        return export(model.regressor_)
+    if isinstance(model, FNCRegressor):
+        return _export_network(model)
     if type(model).__module__ == "xgboost.core":
         return XGBoostBooster(model)
     return Fitted(model)
@@ -219,8 +215,3 @@ def _check_transformer(transformer: Any) -> None:
             f"transformer is a {type(transformer).__name__}; pass a FeatureNeutralizer or an "
             "ExposureClipper, or a function of your own as the model."
         )
-
-
-def _check_fitted(model: Any, attribute: str) -> None:
-    if not hasattr(model, attribute):
-        raise ValueError(f"model is a {type(model).__name__} that is not fitted; call fit first.")

@@ -106,8 +106,7 @@ def make_predict(
             raise ValueError(f"model is a function, which needs no {given}; leave it out.")
         node, known = UsersFunction(model, _n_parameters(model)), None
     else:
-        known = _features_of(model, names)
-        node = _member(model, known)
+        node, known = _member(model, names)
     absent = [name for name in benchmarks if known is not None and name not in known]
     if absent:
         raise ValueError(
@@ -155,25 +154,20 @@ def _blend(models: Sequence[Any], names: list[str] | None) -> tuple[Node, list[s
         raise ValueError(
             f"The weights of the models are {weights.tolist()}; pass finite ones, not all 0."
         )
-    columns = [_features_of(member, names) for member, _ in pairs]
-    nodes = [_member(member, own) for (member, _), own in zip(pairs, columns, strict=True)]
-    return Blended(nodes, weights), list(dict.fromkeys(chain.from_iterable(columns)))
+    members = [_member(member, names) for member, _ in pairs]
+    columns = chain.from_iterable(own for _, own in members)
+    return Blended([node for node, _ in members], weights), list(dict.fromkeys(columns))
 
 
-def _member(model: Any, names: list[str]) -> Node:
+def _member(model: Any, names: list[str] | None) -> tuple[Node, list[str]]:
     """A fitted model with its columns, in the kind of table that it was trained on."""
-    as_array = feature_names_of(model) is None
-    return Chosen(names, export(model), as_array=as_array)
+    node, known = export(model), feature_names_of(model)
+    own = _check_names(model, names, known)
+    return Chosen(own, node, as_array=known is None), own
 
 
-def _features_of(model: Any, names: list[str] | None) -> list[str]:
-    if not callable(getattr(model, "predict", None)):
-        raise ValueError(
-            f"model is a {type(model).__name__}, which has no predict; pass a fitted model, a list "
-            "of them or of pairs (model, weight), or a function of the live features."
-        )
-    export(model)  # which tells what cannot be exported
-    known = feature_names_of(model)
+def _check_names(model: Any, names: list[str] | None, known: list[str] | None) -> list[str]:
+    """The names that are given, which must fit the model, or those that it knows."""
     if names is None:
         if known is None:
             raise ValueError(
