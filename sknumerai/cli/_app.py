@@ -260,7 +260,8 @@ def run(arguments: Sequence[str] | None) -> int:
     command: Any = typer.main.get_command(app)
     given = sys.argv[1:] if arguments is None else list(arguments)
     verb = command.commands.get(next((word for word in given if word in command.commands), ""))
-    options = [] if verb is None else sorted(parameter.name for parameter in verb.params)
+    parameters = [] if verb is None else verb.params
+    options = sorted(p.name for p in parameters if p.param_type_name == "option")
     try:
         with warnings_on_one_line(options):
             code = command.main(

@@ -23,8 +23,11 @@ MAX_CONFLICTS = 5
 OPTIONS = {
     "executor": "--n-jobs",
     "limits": "--limit",
+    "live_benchmark_models": "--benchmarks",
+    "live_features": "--live",
     "model_name": "--model",
     "factor_covariance": "--covariance",
+    "feature_names": "--feature-set with --features-json",
     "factor_loadings": "--loadings",
     "prediction_columns": "--prediction-column",
     "previous_weights": "--previous-column",

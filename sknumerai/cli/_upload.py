@@ -61,6 +61,8 @@ def export(
     from sknumerai.datasets import read_feature_sets
     from sknumerai.upload import make_predict, save_upload
 
+    if output.suffix != ".pkl":
+        raise CommandError(f"--output {output} does not end in .pkl.")
     if not overwrite and output.exists():
         raise CommandError(f"--output {output} exists; pass --overwrite to replace it.")
     names = None
@@ -133,6 +135,8 @@ def predict(
         raise CommandError(f"--output {output} does not end in .csv.")
     if not overwrite and output.exists():
         raise CommandError(f"--output {output} exists; pass --overwrite to replace it.")
+    if not output.parent.is_dir():
+        raise CommandError(f"--output {output}: there is no folder {output.parent}; make it.")
     for option, path in (("--live", live), ("--benchmarks", benchmarks)):
         if path is not None and not path.is_file():
             raise CommandError(f"{option} {path}: there is no such file.")

@@ -44,6 +44,8 @@ def save_upload(predict: Callable[..., Any], path: str | PathLike[str]) -> Path:
     ------
     ValueError
         If it is no such function, or holds what cannot run there, such as a skorch net.
+    FileNotFoundError
+        If there is no such folder.
     ImportError
         If cloudpickle is not installed (extra "upload").
 
@@ -71,6 +73,8 @@ def save_upload(predict: Callable[..., Any], path: str | PathLike[str]) -> Path:
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"path={str(path)!r} does not end in .pkl; the tournament takes such.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent}; make it, or name another one.")
     if not callable(predict):
         raise ValueError(
             f"predict is a {type(predict).__name__}; pass a function, such as make_predict(model)."

@@ -83,6 +83,10 @@ def test_what_is_refused(refused, tmp_path, tournament):
     (tmp_path / "bad.joblib").write_bytes(b"nothing")
     assert "cannot be read" in refused("export", tmp_path / "bad.joblib", "--output", output)
     assert "There is no file" in refused("check-upload", output)
+    fitted = tmp_path / "model.joblib"
+    joblib.dump(Ridge().fit(pd.DataFrame({"a": [1.0, 2.0]}), [0.0, 1.0]), fitted)
+    assert "There is no folder" in refused("export", fitted, "--output", tmp_path / "no" / "p.pkl")
+    assert "--output p.txt does not end in .pkl" in refused("export", fitted, "--output", "p.txt")
     options = ["--live", tournament.live, "--output", tmp_path / "o.csv"]
     assert "There is no file" in refused("predict", output, *options)
     assert "There is no file" in refused("submit", output, "--model", "mine")

@@ -118,6 +118,8 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
 def test_what_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"does not end in \.pkl"):
         save_upload(make_predict(Ridge().fit(X, y)), tmp_path / "predict.joblib")
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        save_upload(make_predict(Ridge().fit(X, y)), tmp_path / "no" / "predict.pkl")
     with pytest.raises(ValueError, match="predict is a Ridge; pass a function"):
         save_upload(Ridge().fit(X, y), tmp_path / "predict.pkl")
     with pytest.raises(ValueError, match="predict has 3 parameters"):
